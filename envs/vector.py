@@ -1,0 +1,257 @@
+"""Many games at once: stepped and drawn by one compiled call, straight into the caller's buffer."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+
+from envs.game import Game, seed_rng
+from envs.scene import Sheet, compiled, draw_sprite, labels, make_sheet, sprite_box
+
+
+@cache
+def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None]]:
+    """Compile a game's rules together with the rasteriser.
+
+    Returns:
+        `advance(states, rules, actions, frame_skip, limits, elapsed, over, rewards, terminated, truncated)`
+        and `render(states, rules, sheet, pictures, boxes)`, each for a whole batch.
+    """
+    reset, step, scene = game.reset, game.step, game.scene
+
+    @compiled
+    def restart(states: Any, rules: Any, i: int) -> None:
+        """Zero every field but the generator, then let the game fill it in."""
+        rng = states[i].rng
+        states[i] = states[len(states) - 1]  # the last record is a spare that stays all zero
+        states[i].rng = rng
+        reset(states[i], rules)
+
+    @compiled
+    def advance(
+        states: Any,
+        rules: Any,
+        actions: NDArray[np.int64],
+        frame_skip: int,
+        limits: tuple[int, int],
+        elapsed: NDArray[np.int64],
+        over: NDArray[np.bool_],
+        rewards: NDArray[np.float64],
+        terminated: NDArray[np.bool_],
+        truncated: NDArray[np.bool_],
+    ) -> None:
+        for i in range(len(actions)):
+            rewards[i], terminated[i], truncated[i] = 0.0, False, False
+            if over[i]:  # next-step autoreset: this action is ignored
+                restart(states, rules, i)
+                elapsed[i], over[i] = 0, False
+                continue
+            state = states[i]
+            for _ in range(frame_skip):
+                reward, dead = step(state, rules, actions[i])
+                rewards[i] += reward
+                elapsed[i] += 1
+                if dead:
+                    terminated[i] = True
+                    break
+                if elapsed[i] >= limits[0] or state.score >= limits[1]:
+                    truncated[i] = True
+                    break
+            over[i] = terminated[i] or truncated[i]
+
+    @compiled
+    def render(states: Any, rules: Any, sheet: Sheet, pictures: NDArray[np.uint8], boxes: NDArray[np.int16]) -> None:
+        width, height, channels = sheet.size
+        for i in range(len(boxes)):
+            count = 0
+            for sprite, x, y in scene(states[i], rules):
+                draw_sprite(sheet, sprite, x, y, pictures, i * height * width * channels)
+                sprite_box(sheet, sprite, x, y, boxes, i, count)
+                count += 1
+            for unused in range(count, boxes.shape[1]):
+                for k in range(5):
+                    boxes[i, unused, k] = -1 if k == 0 else 0
+
+    return advance, render
+
+
+NO_LIMIT = 2**62
+
+
+class GameVectorEnv(VectorEnv[Any, Any, Any]):
+    """N games of one kind, pixels out.
+
+    Observations: uint8 [n, 1, height, width], gray, the whole screen reduced by area averaging.
+    Actions: Discrete, held for `frame_skip` frames; only the last of them is drawn, rewards add up.
+    Autoreset is next-step: after an episode's last observation the next step ignores its action, resets
+    and returns the first observation of a new episode with reward 0.
+
+    info, for the state that the observation shows:
+        score: int64 [n].
+        state: the game's numbers, a structured array [n] (a copy; fields as in the game's file).
+        boxes: int16 [n, max_sprites, 5], (label index, x, y, width, height) of every visible sprite in
+            screen pixels, label -1 on unused rows. The labels' names are `env.labels`.
+
+    Args:
+        game: what is played.
+        num_envs: number of games.
+        preset: rules by name; the game's first if None.
+        frame_skip: frames an action lasts.
+        size: (height, width) of the observation.
+        max_frames: truncate an episode after this many frames; None for no limit.
+        score_cap: truncate an episode at this score; None for no cap.
+        render_mode: None or "rgb_array".
+        **look: the game's look, as theme="night".
+
+    Raises:
+        ValueError: if an argument does not fit the game.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
+
+    def __init__(
+        self,
+        game: Game,
+        num_envs: int = 1,
+        preset: str | None = None,
+        frame_skip: int = 1,
+        size: tuple[int, int] = (84, 84),
+        max_frames: int | None = None,
+        score_cap: int | None = None,
+        render_mode: str | None = None,
+        **look: Any,
+    ) -> None:
+        for name, value in (("num_envs", num_envs), ("frame_skip", frame_skip)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        if render_mode not in (None, "rgb_array"):
+            raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
+        self.game, self.num_envs, self.frame_skip, self.render_mode = game, num_envs, frame_skip, render_mode
+        self.preset = preset or next(iter(game.presets))
+        self.metadata = {**type(self).metadata, "render_fps": game.fps}
+        self.single_observation_space = spaces.Box(0, 255, (1, *size), np.uint8)
+        self.single_action_space = spaces.Discrete(len(game.actions))
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+
+        sprites = _sprites(game, look)
+        self.labels = labels(sprites)
+        screen = (game.width, game.height)
+        self._sheet = make_sheet(sprites, screen, size[::-1], channels=1)
+        self._screen_sheet = make_sheet(sprites, screen, screen, channels=3) if render_mode else None
+        self._rules = game.rules(self.preset)
+        self._advance, self._render = compile_game(game)
+        self._limits = (max_frames or NO_LIMIT, score_cap or NO_LIMIT)
+        # One record more than games: the zeroes that a reset starts from.
+        self._states = np.zeros(num_envs + 1, game.state_dtype)
+        self._elapsed = np.zeros(num_envs, np.int64)
+        self._over = np.ones(num_envs, np.bool_)
+        self._seeded = False
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: dict[str, Any] | None = None,
+        out: NDArray[np.uint8] | None = None,
+    ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """Start every game anew.
+
+        Args:
+            seed: game i gets seed + i, or seed[i]. None goes on with the generators as they are.
+            options: none are known.
+            out: where to draw, uint8 [n, 1, height, width]; a new array if None.
+
+        Returns:
+            (observations, info).
+        """
+        if seed is None and not self._seeded:
+            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        if seed is not None:
+            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+            given = [i for i, value in enumerate(seeds) if value is not None]
+            self._states["rng"][given] = seed_rng([value for value in seeds if value is not None])
+            self._seeded = True
+        self._over[:] = True
+        return self._step(np.zeros(self.num_envs, np.int64), out)[::4]
+
+    def step(
+        self, actions: Any, out: NDArray[np.uint8] | None = None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Step every game.
+
+        Args:
+            actions: integers [n].
+            out: where to draw, uint8 [n, 1, height, width], C-contiguous; a new array if None.
+
+        Returns:
+            (observations, rewards float64 [n], terminated bool [n], truncated bool [n], info).
+
+        Raises:
+            ValueError: if the actions are not n integers within the action space.
+        """
+        actions = np.asarray(actions)
+        n = self.single_action_space.n
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            raise ValueError(f"actions must be {self.num_envs} integers, not {actions.dtype} {list(actions.shape)}")
+        if actions.min() < 0 or actions.max() >= n:
+            raise ValueError(f"actions must be within 0 and {n - 1}, not {actions.min()} .. {actions.max()}")
+        return self._step(actions.astype(np.int64), out)
+
+    def _step(self, actions: NDArray[np.int64], out: NDArray[np.uint8] | None) -> Any:
+        n = self.num_envs
+        out = np.empty(self.observation_space.shape, np.uint8) if out is None else out
+        rewards, terminated, truncated = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
+        self._advance(
+            self._states, self._rules, actions, self.frame_skip, self._limits,
+            self._elapsed, self._over, rewards, terminated, truncated,
+        )  # fmt: skip
+        boxes = np.empty((n, self.game.max_sprites, 5), np.int16)
+        self._render(self._states, self._rules, self._sheet, out.reshape(-1), boxes)
+        everyone = np.ones(n, np.bool_)
+        states = self._states[:n].copy()
+        info = {"score": states["score"], "state": states, "boxes": boxes}
+        info |= {f"_{key}": everyone for key in info}
+        return out, rewards, terminated, truncated, info
+
+    def render(self) -> tuple[NDArray[np.uint8], ...] | None:
+        """Return what a person sees of each game, uint8 [screen height, screen width, 3], or None."""
+        if self._screen_sheet is None:
+            return None
+        frames = np.empty((self.num_envs, self.game.height, self.game.width, 3), np.uint8)
+        boxes = np.empty((self.num_envs, self.game.max_sprites, 5), np.int16)
+        self._render(self._states, self._rules, self._screen_sheet, frames.reshape(-1), boxes)
+        return tuple(frames)
+
+    def get_state(self) -> dict[str, NDArray[Any]]:
+        """Return all that the future depends on, as plain arrays: `set_state` goes on exactly from here."""
+        return {
+            "states": self._states[: self.num_envs].copy().view(np.uint8).reshape(self.num_envs, -1),
+            "elapsed": self._elapsed.copy(),
+            "over": self._over.copy(),
+        }
+
+    def set_state(self, state: dict[str, NDArray[Any]]) -> None:
+        """Go on from what `get_state` returned, for a game of the same kind and number.
+
+        Raises:
+            ValueError: if the arrays do not fit.
+        """
+        records = np.ascontiguousarray(state["states"])
+        if records.shape != (self.num_envs, self._states.itemsize):
+            raise ValueError(f"the saved games do not fit: {list(records.shape)} bytes for {self.num_envs} games")
+        self._states[: self.num_envs] = records.reshape(-1).view(self._states.dtype)
+        self._elapsed[:], self._over[:] = state["elapsed"], state["over"]
+        self._seeded = True
+
+
+def _sprites(game: Game, look: dict[str, Any]) -> Any:
+    try:
+        return game.sprites(**look)
+    except TypeError as error:
+        raise ValueError(f"{game.name} has no such setting: {', '.join(look)} ({error})") from error
