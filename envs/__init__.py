@@ -7,7 +7,7 @@ import gymnasium as gym
 from envs.game import Game
 from envs.games.flappy_bird import FLAPPY_BIRD
 from envs.single import GameEnv
-from envs.vector import GameVectorEnv
+from envs.vector import GameVectorEnv, compile_game
 
 GAMES: dict[str, Game] = {f"wingbeat/{game.name}-v0": game for game in (FLAPPY_BIRD,)}
 
@@ -18,4 +18,4 @@ for _id, _game in GAMES.items():
         vector_entry_point=partial(GameVectorEnv, _game),
     )
 
-__all__ = ["GAMES", "Game", "GameEnv", "GameVectorEnv"]
+__all__ = ["FLAPPY_BIRD", "GAMES", "Game", "GameEnv", "GameVectorEnv", "compile_game"]

@@ -60,6 +60,8 @@ class Game:
         keys: action for each key, by pygame's key names ("space", "left").
         fields: (name, dtype[, shape]) of every number of the state. Use float64 or integers: they behave
             alike compiled and uncompiled. `score` and `rng` are added to every game.
+        taps: actions act when they are chosen, as a key does when it is struck, not for as long as it is held:
+            of the frames that a decision lasts, only the first gets the action, the others action 0.
         max_sprites: the longest scene the game can yield.
         presets: the rules by name; the first is the default. Results of different presets don't compare.
         sprites: draws the sprites that `scene` indexes; its keyword arguments are the game's look
@@ -80,11 +82,16 @@ class Game:
     reset: Callable[[Any, Any], None]
     step: Callable[[Any, Any, int], tuple[float, bool]]
     scene: Callable[[Any, Any], Any]
+    taps: bool = False
 
     @property
     def state_dtype(self) -> np.dtype[Any]:
         """The record of one game's state: the game's own fields, then score (int64) and rng (int64)."""
-        return np.dtype([*self.fields, ("score", np.int64), ("rng", np.int64)], align=True)
+        fields = np.dtype([*self.fields, ("score", np.int64), ("rng", np.int64)], align=True)
+        return np.dtype((np.record, fields))  # "record": uncompiled rules, too, can write `state.y`
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Game":
+        return self  # Gymnasium copies what is registered; a copy of a game would be compiled all over again
 
     def rules(self, preset: str) -> Any:
         """Return a preset's rules.

@@ -218,16 +218,25 @@ def _opaque_spans(cover: NDArray[np.uint8]) -> NDArray[np.int16]:
     return np.stack([np.where(empty, 0, first), np.where(empty, 0, last)], -1).astype(np.int16)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def _copy_bytes(typing: Any, to: Any, to_at: Any, source: Any, source_at: Any, count: Any) -> Any:
+@intrinsic
+def _memcpy(typing: Any, to: Any, to_at: Any, source: Any, source_at: Any, count: Any) -> Any:
     """Copy bytes between flat uint8 arrays by one memcpy: three times a loop's speed on a screen's row."""
     signature = types.void(to, types.intp, source, types.intp, types.intp)
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> None:
         target, origin = (context.make_array(sig.args[k])(context, builder, args[k]).data for k in (0, 2))
-        cgutils.raw_memcpy(builder, builder.gep(target, [args[1]]), builder.gep(origin, [args[3]]), args[4], 1)
+        raw_memcpy: Any = cgutils.raw_memcpy
+        raw_memcpy(builder, builder.gep(target, [args[1]]), builder.gep(origin, [args[3]]), args[4], 1)
 
     return signature, generate
+
+
+def _slice_copy(to: Any, to_at: int, source: Any, source_at: int, count: int) -> None:
+    """Do as _memcpy does, uncompiled. NumPy adds an unsigned and a signed index as floats, hence the int."""
+    to[int(to_at) : int(to_at) + int(count)] = source[int(source_at) : int(source_at) + int(count)]
+
+
+_copy_bytes: Any = _slice_copy if numba.config.DISABLE_JIT else _memcpy  # type: ignore[attr-defined]
 
 
 @compiled

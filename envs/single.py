@@ -29,6 +29,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], np.int64]):
         self.metadata = {**type(self).metadata, "render_fps": game.fps}
         self.observation_space = self._games.single_observation_space
         self.action_space = self._games.single_action_space
+        self._running = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -36,6 +37,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], np.int64]):
         """Start a new episode; returns (observation, info)."""
         super().reset(seed=seed)
         observations, info = self._games.reset(seed=seed)
+        self._running = True
         return observations[0], self._first(info)
 
     def step(self, action: Any) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
@@ -43,8 +45,12 @@ class GameEnv(gym.Env[NDArray[np.uint8], np.int64]):
 
         Raises:
             ValueError: if the action is not within the action space.
+            RuntimeError: if no episode is under way.
         """
+        if not self._running:
+            raise RuntimeError("no episode is under way: call reset first")
         observations, rewards, terminated, truncated, info = self._games.step(np.array([action]))
+        self._running = not (terminated[0] or truncated[0])
         return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), self._first(info)
 
     def render(self) -> Any:

@@ -1,7 +1,7 @@
 """Many games at once: stepped and drawn by one compiled call, straight into the caller's buffer."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from envs.game import Game, seed_rng
-from envs.scene import Sheet, compiled, draw_sprite, labels, make_sheet, sprite_box
+from envs.scene import Sheet, Sprite, compiled, draw_sprite, labels, make_sheet, sprite_box
 
 
 @cache
@@ -22,7 +22,7 @@ def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None]]:
         `advance(states, rules, actions, frame_skip, limits, elapsed, over, rewards, terminated, truncated)`
         and `render(states, rules, sheet, pictures, boxes)`, each for a whole batch.
     """
-    reset, step, scene = game.reset, game.step, game.scene
+    reset, step, scene, taps = game.reset, game.step, game.scene, game.taps
 
     @compiled
     def restart(states: Any, rules: Any, i: int) -> None:
@@ -52,8 +52,8 @@ def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None]]:
                 elapsed[i], over[i] = 0, False
                 continue
             state = states[i]
-            for _ in range(frame_skip):
-                reward, dead = step(state, rules, actions[i])
+            for frame in range(frame_skip):
+                reward, dead = step(state, rules, 0 if taps and frame else actions[i])
                 rewards[i] += reward
                 elapsed[i] += 1
                 if dead:
@@ -87,7 +87,8 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
     """N games of one kind, pixels out.
 
     Observations: uint8 [n, 1, height, width], gray, the whole screen reduced by area averaging.
-    Actions: Discrete, held for `frame_skip` frames; only the last of them is drawn, rewards add up.
+    Actions: Discrete, each for `frame_skip` frames, of which only the last is drawn; rewards add up. Games
+    that are played by taps (Flappy Bird) get the action on the first of these frames, others on all.
     Autoreset is next-step: after an episode's last observation the next step ignores its action, resets
     and returns the first observation of a new episode with reward 0.
 
@@ -101,7 +102,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         game: what is played.
         num_envs: number of games.
         preset: rules by name; the game's first if None.
-        frame_skip: frames an action lasts.
+        frame_skip: frames a decision lasts.
         size: (height, width) of the observation.
         max_frames: truncate an episode after this many frames; None for no limit.
         score_cap: truncate an episode at this score; None for no cap.
@@ -126,27 +127,33 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         render_mode: str | None = None,
         **look: Any,
     ) -> None:
-        for name, value in (("num_envs", num_envs), ("frame_skip", frame_skip)):
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
+        self.num_envs, self.frame_skip = _count("num_envs", num_envs), _count("frame_skip", frame_skip)
+        self._limits = (
+            NO_LIMIT if max_frames is None else _count("max_frames", max_frames),
+            NO_LIMIT if score_cap is None else _count("score_cap", score_cap),
+        )
         if render_mode not in (None, "rgb_array"):
             raise ValueError(f"render_mode must be None or 'rgb_array', not {render_mode!r}")
-        self.game, self.num_envs, self.frame_skip, self.render_mode = game, num_envs, frame_skip, render_mode
-        self.preset = preset or next(iter(game.presets))
+        if not isinstance(size, (tuple, list)) or len(size) != 2:
+            raise ValueError(f"size must be (height, width), not {size!r}")
+        size = (_count("size", size[0]), _count("size", size[1]))
+        self.game, self.render_mode = game, render_mode
+        self.preset = next(iter(game.presets)) if preset is None else preset
         self.metadata = {**type(self).metadata, "render_fps": game.fps}
-        self.single_observation_space = spaces.Box(0, 255, (1, *size), np.uint8)
+        self._shape = (self.num_envs, 1, *size)
+        self.single_observation_space = spaces.Box(0, 255, self._shape[1:], np.uint8)
         self.single_action_space = spaces.Discrete(len(game.actions))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-        sprites = _sprites(game, look)
-        self.labels = labels(sprites)
-        screen = (game.width, game.height)
-        self._sheet = make_sheet(sprites, screen, size[::-1], channels=1)
-        self._screen_sheet = make_sheet(sprites, screen, screen, channels=3) if render_mode else None
+        try:
+            self.labels = labels(_sprites(game, **look))
+        except TypeError as error:
+            raise ValueError(f"{game.name} has no such setting: {', '.join(look)} ({error})") from error
+        self._sheet = _sheet(game, size[::-1], 1, **look)
+        self._screen_sheet = _sheet(game, (game.width, game.height), 3, **look) if render_mode else None
         self._rules = game.rules(self.preset)
         self._advance, self._render = compile_game(game)
-        self._limits = (max_frames or NO_LIMIT, score_cap or NO_LIMIT)
         # One record more than games: the zeroes that a reset starts from.
         self._states = np.zeros(num_envs + 1, game.state_dtype)
         self._elapsed = np.zeros(num_envs, np.int64)
@@ -165,20 +172,27 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         Args:
             seed: game i gets seed + i, or seed[i]. None goes on with the generators as they are.
             options: none are known.
-            out: where to draw, uint8 [n, 1, height, width]; a new array if None.
+            out: where to draw, uint8 [n, 1, height, width], C-contiguous; a new array if None.
 
         Returns:
             (observations, info).
+
+        Raises:
+            ValueError: if there is not one seed a game, or `out` is no such array.
         """
-        if seed is None and not self._seeded:
-            seed = int(np.random.SeedSequence().generate_state(1)[0])
+        if not self._seeded:
+            entropy = np.random.SeedSequence().generate_state(self.num_envs)
+            self._states["rng"][:-1] = seed_rng(entropy.tolist())
+            self._seeded = True
         if seed is not None:
-            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int) else list(seed)
+            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else list(seed)
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"{self.num_envs} games need as many seeds, not {len(seeds)}")
             given = [i for i, value in enumerate(seeds) if value is not None]
             self._states["rng"][given] = seed_rng([value for value in seeds if value is not None])
-            self._seeded = True
         self._over[:] = True
-        return self._step(np.zeros(self.num_envs, np.int64), out)[::4]
+        observations, _, _, _, info = self._step(np.zeros(self.num_envs, np.int64), out)
+        return observations, info
 
     def step(
         self, actions: Any, out: NDArray[np.uint8] | None = None
@@ -193,19 +207,28 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
             (observations, rewards float64 [n], terminated bool [n], truncated bool [n], info).
 
         Raises:
-            ValueError: if the actions are not n integers within the action space.
+            ValueError: if the actions are not n integers within the action space, or `out` is no such array.
+            RuntimeError: if `reset` has never been called.
         """
+        if not self._seeded:
+            raise RuntimeError("call reset before the first step")
         actions = np.asarray(actions)
-        n = self.single_action_space.n
+        n = len(self.game.actions)
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.num_envs} integers, not {actions.dtype} {list(actions.shape)}")
         if actions.min() < 0 or actions.max() >= n:
             raise ValueError(f"actions must be within 0 and {n - 1}, not {actions.min()} .. {actions.max()}")
         return self._step(actions.astype(np.int64), out)
 
-    def _step(self, actions: NDArray[np.int64], out: NDArray[np.uint8] | None) -> Any:
+    def _step(
+        self, actions: NDArray[np.int64], out: NDArray[np.uint8] | None
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         n = self.num_envs
-        out = np.empty(self.observation_space.shape, np.uint8) if out is None else out
+        if out is None:
+            out = np.empty(self._shape, np.uint8)
+        elif out.shape != self._shape or out.dtype != np.uint8 or not out.flags.carray:
+            wanted = f"writable C-contiguous uint8 {list(self._shape)}"
+            raise ValueError(f"out must be {wanted}, not {out.dtype} {list(out.shape)}")
         rewards, terminated, truncated = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
         self._advance(
             self._states, self._rules, actions, self.frame_skip, self._limits,
@@ -242,16 +265,33 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         Raises:
             ValueError: if the arrays do not fit.
         """
+        mine = self.get_state()
+        if state.keys() != mine.keys():
+            raise ValueError(f"the saved games must hold {', '.join(mine)}, not {', '.join(state)}")
+        for name, value in mine.items():
+            if state[name].shape != value.shape or state[name].dtype != value.dtype:
+                was, wanted = (f"{array.dtype} {list(array.shape)}" for array in (state[name], value))
+                raise ValueError(f"the saved games do not fit: {name} must be {wanted}, not {was}")
         records = np.ascontiguousarray(state["states"])
-        if records.shape != (self.num_envs, self._states.itemsize):
-            raise ValueError(f"the saved games do not fit: {list(records.shape)} bytes for {self.num_envs} games")
         self._states[: self.num_envs] = records.reshape(-1).view(self._states.dtype)
         self._elapsed[:], self._over[:] = state["elapsed"], state["over"]
         self._seeded = True
 
 
-def _sprites(game: Game, look: dict[str, Any]) -> Any:
-    try:
-        return game.sprites(**look)
-    except TypeError as error:
-        raise ValueError(f"{game.name} has no such setting: {', '.join(look)} ({error})") from error
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return int(value)
+
+
+# Painting and reducing take a good part of a second, so envs of one look share their sheets.
+
+
+@lru_cache(maxsize=8)
+def _sprites(game: Game, **look: Any) -> Sequence[Sprite]:
+    return game.sprites(**look)
+
+
+@lru_cache(maxsize=16)
+def _sheet(game: Game, size: tuple[int, int], channels: int, **look: Any) -> Sheet:
+    return make_sheet(_sprites(game, **look), (game.width, game.height), size, channels)

@@ -1,0 +1,1 @@
+"""The games: rules and pictures only, no Gymnasium, no pygame, no torch."""

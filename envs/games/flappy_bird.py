@@ -123,4 +123,5 @@ FLAPPY_BIRD = Game(
     reset=reset,
     step=step,
     scene=scene,
+    taps=True,
 )

@@ -14,10 +14,10 @@ TILT_ANGLES = (20, 8, -8, -28, -52, -80)  # degrees, counter-clockwise; widest w
 WINGS = (-3.5, 0.0, 3.5)  # where the wing tip is, in pixels below its root
 
 SKIES = {  # top, bottom, clouds, far city, near city, windows, bushes
-    "day": ("#3fa9e8", "#c6ecf4", "#f4fbff", "#a9dbe6", "#84c3d0", "#d4f2f2", "#6fcf78"),
+    "day": ("#9edcf4", "#e2f6f2", "#ffffff", "#cbe8ee", "#b3dbe4", "#e9f8f6", "#a3d9a5"),
     "night": ("#071a33", "#28587a", "#3d6a86", "#1d4866", "#14374f", "#f2d66b", "#1f6b52"),
 }
-PIPE_COLORS = {"green": "#6ab936", "red": "#cf4b3a", "blue": "#3a76cf", "gold": "#d9a72c"}
+PIPE_COLORS = {"green": "#3a8a3c", "red": "#cf4b3a", "blue": "#3a76cf", "gold": "#d9a72c"}
 
 
 def sprites(theme: str = "day", pipe_color: str = "green") -> list[Sprite]:
@@ -58,7 +58,7 @@ def _background(draw: ImageDraw.ImageDraw, s: int, theme: str) -> None:
         for x, y, r in ((222, 56, 4.5), (235, 67, 3.5), (233, 53, 2.2)):  # craters
             draw.ellipse([(x - r) * s, (y - r) * s, (x + r) * s, (y + r) * s], fill="#ded6b0")
     else:
-        draw.ellipse([214 * s, 50 * s, 250 * s, 86 * s], fill="#fdf3bf")
+        draw.ellipse([214 * s, 50 * s, 250 * s, 86 * s], fill="#fff3c4")
     for x, y, r in ((30, 128, 15), (176, 92, 11), (104, 206, 9), (248, 176, 13)):
         for dx, dy, k in ((-1.3, 0.2, 0.7), (-0.3, -0.3, 1.0), (0.9, 0.0, 0.8), (1.8, 0.35, 0.5)):
             cx, cy, cr = x + dx * r, y + dy * r, k * r
@@ -102,7 +102,9 @@ def _ground(draw: ImageDraw.ImageDraw, s: int) -> None:
     draw.rectangle([0, 0, 336 * s, 108 * s], fill="#ded695")
     draw.rectangle([0, 0, 336 * s, 13 * s], fill="#73bf2e")
     for x in range(-24, 336, 24):
-        draw.polygon([(x * s, 13 * s), ((x + 12) * s, 13 * s), ((x + 22) * s, 3 * s), ((x + 10) * s, 3 * s)], fill="#9ce659")
+        draw.polygon(
+            [(x * s, 13 * s), ((x + 12) * s, 13 * s), ((x + 22) * s, 3 * s), ((x + 10) * s, 3 * s)], fill="#9ce659"
+        )
     draw.rectangle([0, 0, 336 * s, 2 * s], fill="#3b4a2f")
     draw.rectangle([0, 13 * s, 336 * s, 16 * s], fill="#558022")
     draw.rectangle([0, 16 * s, 336 * s, 18 * s], fill="#c9b765")
@@ -119,16 +121,17 @@ def _bird_body(draw: ImageDraw.ImageDraw, s: int, wing: float) -> None:
 
     outline = "#4a2c1a"
     oval(19, 20, 15, 12, outline)
-    oval(19, 20, 13.4, 10.4, "#f7c62f")
-    oval(17, 24, 10, 5.6, "#fbe6a0")
-    oval(16, 14.5, 8, 3, "#fbdc6e")
+    oval(19, 20, 13.4, 10.4, "#e2452f")
+    oval(17, 24.5, 9.5, 5, "#f08a5d")
+    oval(16, 14.5, 8, 3, "#ee6a50")
     oval(27, 15, 6.2, 6.2, outline)
     oval(27, 15, 4.9, 4.9, "#ffffff")
     oval(29, 15.4, 1.9, 2.5, "#1a1a1a")
     oval(31, 23.6, 6, 4.4, outline)
-    oval(31.2, 22.3, 4.8, 1.9, "#f4743b")
-    oval(30.8, 25.3, 4.4, 1.6, "#d9532a")
+    oval(31.2, 22.3, 4.8, 1.9, "#f6b02f")
+    oval(30.8, 25.3, 4.4, 1.6, "#dd8a1c")
     tip = 20.5 + wing
     draw.polygon([(3 * s, (tip - 2.5) * s), (17 * s, 16 * s), (17 * s, 25 * s), (4 * s, (tip + 4) * s)], fill=outline)
-    draw.polygon([(5 * s, (tip - 1) * s), (15.6 * s, 17.6 * s), (15.6 * s, 23.4 * s), (5.6 * s, (tip + 2.4) * s)], fill="#fdf4d3")
-
+    draw.polygon(
+        [(5 * s, (tip - 1) * s), (15.6 * s, 17.6 * s), (15.6 * s, 23.4 * s), (5.6 * s, (tip + 2.4) * s)], fill="#f7b79c"
+    )

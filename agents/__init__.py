@@ -1,0 +1,1 @@
+"""Features to actions: one algorithm a file, and the parts they share."""

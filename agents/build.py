@@ -1,0 +1,236 @@
+"""From settings to a running algorithm, and from a run's folder back to one that plays."""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from agents.device import autocast, choose_device
+from agents.dqn import DQN, DQNConfig
+from agents.ppo import PPO, PPOConfig
+from agents.state import part
+from envs import GAMES, Game, GameVectorEnv
+from experiment import checkpoint
+from experiment.errors import UserError
+from experiment.run import CONFIG, Run
+from experiment.runner import BEST
+from perception import EncoderSpec, make_encoder
+
+
+class Algorithm(Protocol):
+    """What the runner asks of an algorithm; see `PPO` for the words."""
+
+    steps: int
+
+    def act(self, observations: Tensor) -> Tensor:
+        """Choose greedy actions."""
+
+    def iterate(self) -> dict[str, float]:
+        """Play and learn a little."""
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that the future depends on."""
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from that."""
+
+
+ALGORITHMS: dict[str, tuple[Any, Any]] = {"ppo": (PPO, PPOConfig), "dqn": (DQN, DQNConfig)}
+
+
+@dataclass
+class GameConfig:
+    """What is played."""
+
+    env: str = "wingbeat/FlappyBird-v0"
+    """the environment's id"""
+    preset: str = "classic"
+    """the game's rules by name; scores of different presets can't be compared"""
+    frame_skip: int = 2
+    """frames of the game from one decision to the next"""
+    env_arg: tuple[str, ...] = ()
+    """the game's look, as theme=night pipe_color=red"""
+
+    def make(self, num_envs: int, **settings: Any) -> GameVectorEnv:
+        """Make the games.
+
+        Raises:
+            UserError: for an unknown id, preset or setting.
+        """
+        look: dict[str, Any] = dict(self._split(item) for item in self.env_arg)
+        settings = {"frame_skip": self.frame_skip, **settings}
+        try:
+            return GameVectorEnv(self.game, num_envs, preset=self.preset, **settings, **look)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    @property
+    def game(self) -> Game:
+        """The game that the id names.
+
+        Raises:
+            UserError: if there is none.
+        """
+        if self.env not in GAMES:
+            close = difflib.get_close_matches(self.env, GAMES, 1, 0.4)
+            hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(GAMES)}"
+            raise UserError(f"there is no environment {self.env!r}; {hint}")
+        return GAMES[self.env]
+
+    @staticmethod
+    def _split(item: str) -> tuple[str, str]:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise UserError(f"--env-arg takes name=value, not {item!r}")
+        return name, value
+
+
+@dataclass
+class EyesConfig:
+    """How the agent sees."""
+
+    encoder: str = "small"
+    """the network that turns pixels into features: small, nature or impala"""
+    frames: int = 2
+    """the last frames seen, stacked in one observation"""
+    feature_dim: int = 256
+    """length of the feature vector"""
+
+
+@dataclass
+class Settings:
+    """All that makes a run what it is; config.json holds exactly this.
+
+    Attributes:
+        algorithm: its name in ALGORITHMS.
+        game: what is played.
+        eyes: how the agent sees.
+        learner: the algorithm's own settings.
+        total_steps: decisions, over all games.
+        seed: of everything.
+        device: where to compute, as torch names it.
+        precision: "fp32" or "bf16".
+        threads: CPU threads.
+    """
+
+    algorithm: str
+    game: GameConfig
+    eyes: EyesConfig
+    learner: Any
+    total_steps: int
+    seed: int
+    device: str
+    precision: str
+    threads: int
+
+    @classmethod
+    def parse(cls, config: dict[str, Any], where: str) -> "Settings":
+        """Read what `asdict` made.
+
+        Raises:
+            UserError: if something is missing, unknown or of another type, naming it.
+        """
+        try:
+            config = dict(config)
+            learner = ALGORITHMS[config["algorithm"]][1]
+            config["learner"] = _read(learner, config["learner"])
+            config["game"] = _read(GameConfig, config["game"])
+            config["eyes"] = _read(EyesConfig, config["eyes"])
+            return cast("Settings", _read(cls, config))
+        except (KeyError, TypeError) as error:
+            raise UserError(f"the settings in {where} are not those of a run of this version: {error}") from error
+
+    def spec(self) -> EncoderSpec:
+        """What the encoder is made for."""
+        _, height, width = self.game.make(1).single_observation_space.shape or (0, 0, 0)
+        return EncoderSpec(self.eyes.encoder, self.eyes.frames, height, width, self.eyes.feature_dim)
+
+
+def _read(cls: Any, values: dict[str, Any]) -> Any:
+    kinds: dict[str, Any] = {field.name: field.type for field in fields(cls)}
+    unknown = sorted(set(values) - set(kinds))
+    if unknown:
+        raise TypeError(f"unknown setting {unknown[0]!r}")
+    for name, value in values.items():
+        kind = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kinds[name])
+        if kind and type(value) not in kind:
+            raise TypeError(f"{name} = {value!r}")
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def make_algorithm(settings: Settings) -> Algorithm:
+    """Build an algorithm, fresh from its seed.
+
+    Raises:
+        UserError: if the settings do not fit each other or the machine.
+    """
+    try:
+        torch.manual_seed(settings.seed)
+        algorithm: Algorithm = ALGORITHMS[settings.algorithm][0](
+            settings.game.make(settings.learner.num_envs),
+            make_encoder(settings.spec()),
+            settings.learner,
+            settings.total_steps,
+            settings.seed,
+            torch.device(settings.device),
+            settings.precision,
+        )
+    except (ValueError, MemoryError) as error:
+        raise UserError(str(error)) from error
+    return algorithm
+
+
+@dataclass
+class Player:
+    """A trained agent, ready to play.
+
+    Attributes:
+        settings: of its run.
+        act: greedy actions, int64 [n], for uint8 [n, frames, height, width].
+        steps: decisions it was trained for.
+    """
+
+    settings: Settings
+    act: Callable[[Tensor], Tensor]
+    steps: int
+
+
+def load_player(path: Path, device: str = "auto") -> Player:
+    """Load a run's best policy, or its newest if none was evaluated yet, or that of one checkpoint.
+
+    Args:
+        path: a run's folder, or a checkpoint in it.
+        device: where to compute.
+
+    Raises:
+        UserError: if there is none, it is damaged, or it does not fit its own settings.
+    """
+    given = next((parent for parent in (path, *path.parents[:2]) if (parent / CONFIG).is_file()), path)
+    run = Run.open(given)
+    folder = path if given != path else run.path / BEST
+    if not folder.exists():
+        folder = checkpoint.latest(run.path)
+    tensors, meta = checkpoint.load(folder)
+    settings = Settings.parse(run.config, str(run.path / CONFIG))
+    settings.device = str(choose_device(device))
+    try:
+        encoder = make_encoder(settings.spec())
+    except ValueError as error:
+        raise UserError(f"{run.path / CONFIG}: {error}") from error
+    network = ALGORITHMS[settings.algorithm][0].make_network(encoder, len(settings.game.game.actions), settings.learner)
+    weights = part("average", tensors)
+    checkpoint.fit(network.state_dict(), weights, f"the agent in {run.path}")
+    network.load_state_dict(weights)
+    network.to(settings.device).eval()
+
+    @torch.no_grad()
+    def act(observations: Tensor) -> Tensor:
+        with autocast(torch.device(settings.device), settings.precision):
+            best: Tensor = network(observations.to(settings.device))[0].argmax(-1)
+        return best
+
+    return Player(settings, act, int(meta["steps"]))

@@ -1,0 +1,231 @@
+"""Deep Q-learning (Mnih et al. 2015) on many games at once.
+
+With double Q-learning (van Hasselt et al. 2016), a dueling head (Wang et al. 2016), n-step returns and
+prioritised replay (Schaul et al. 2016) as switches. Deviations: large batches of many games instead of one
+game and batches of 32; the target network follows by a running average, which also plays in evaluations.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from agents.device import autocast
+from agents.replay import Batch, Replay
+from agents.rollout import Episodes
+from agents.state import load_optimizer_state, nest, optimizer_state, part
+from perception import Encoder
+
+
+@dataclass
+class DQNConfig:
+    """Settings of DQN."""
+
+    num_envs: int = 32
+    """games played at once"""
+    capacity: int = 200_000
+    """transitions kept in the replay, each frame once"""
+    batch_size: int = 256
+    """transitions a gradient step"""
+    replay_ratio: float = 4.0
+    """times each transition is drawn on average"""
+    learning_starts: int = 5_000
+    """steps at random before learning starts"""
+    learning_rate: float = 5e-4
+    """Adam's step size at the start"""
+    anneal: bool = True
+    """lower the learning rate linearly to a tenth over the run"""
+    gamma: float = 0.97
+    """discount per decision"""
+    n_step: int = 3
+    """rewards summed before bootstrapping"""
+    double: bool = True
+    """choose the next action by the online network, value it by the target network"""
+    dueling: bool = True
+    """separate heads for the state's value and the actions' advantages"""
+    prioritized: float = 0.0
+    """exponent of the priorities; 0 draws uniformly, 0.6 is usual"""
+    importance: float = 0.4
+    """how far importance weights correct for priorities at the start; rises to 1 over the run"""
+    epsilon: float = 0.01
+    """share of random actions after exploration"""
+    exploration_steps: int = 50_000
+    """steps over which that share falls from 1"""
+    target_rate: float = 0.005
+    """share by which the target network moves towards the online one at each gradient step"""
+    max_grad_norm: float = 10.0
+    """gradients are scaled down to this norm"""
+
+
+class QNetwork(nn.Module):
+    """An encoder with a head of action values, dueling or plain."""
+
+    def __init__(self, encoder: Encoder, actions: int, dueling: bool) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.advantage = nn.Linear(encoder.feature_dim, actions)
+        self.value = nn.Linear(encoder.feature_dim, 1) if dueling else None
+        for head in (self.advantage, self.value):
+            if head is not None:
+                nn.init.orthogonal_(head.weight, 0.1)
+                nn.init.zeros_(head.bias)
+
+    def forward(self, observations: Tensor) -> tuple[Tensor]:
+        """Map uint8 [batch, frames, height, width] to (Q [batch, actions],): Q = V + A - mean A."""
+        features = self.encoder(observations)
+        with torch.autocast(features.device.type, enabled=False):  # the heads stay in float32
+            q = self.advantage(features)
+            if self.value is not None:
+                q = self.value(features) + q - q.mean(-1, keepdim=True)
+        return (q,)
+
+
+def q_targets(batch: Batch, next_target: Tensor, next_online: Tensor | None) -> Tensor:
+    """Targets y = R + gamma^k Q'(s', a'), float [batch].
+
+    a' is the best action by the online network's next values (double Q-learning), or by the target
+    network's own if those are None.
+    """
+    chooser = next_target if next_online is None else next_online
+    best = chooser.argmax(-1, keepdim=True)
+    return batch.returns + batch.discounts * next_target.gather(-1, best).squeeze(-1)
+
+
+def q_loss(q: Tensor, actions: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Huber loss L = mean w huber(Q(s, a) - y); returns (L, the errors Q(s, a) - y, float [batch])."""
+    chosen = q.gather(-1, actions[:, None]).squeeze(-1)
+    return (weights * F.smooth_l1_loss(chosen, targets, reduction="none")).mean(), (chosen - targets).detach()
+
+
+class DQN:
+    """Learns one game from many copies of it and a replay. Arguments as in `PPO`."""
+
+    def __init__(
+        self,
+        envs: Any,
+        encoder: Encoder,
+        config: DQNConfig,
+        total_steps: int,
+        seed: int,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.config, self.total_steps, self.device, self.precision = config, total_steps, device, precision
+        self.seed, self.actions = seed, int(envs.single_action_space.n)
+        self.rng = np.random.default_rng(seed)
+        frames = encoder.spec.frames
+        self.replay = Replay(envs, config.capacity, frames, config.n_step, config.gamma, config.prioritized)
+        self.replay.start(seed)
+        self.network = self.make_network(encoder, self.actions, config).to(device)
+        self.target = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.episodes = Episodes()
+        self.steps = 0
+        self._filled = 0  # steps in the replay; after a resume it begins empty
+        self._due = 0.0  # gradient steps owed
+        self._fitted = False  # the encoder's normalisation
+
+    @staticmethod
+    def make_network(encoder: Encoder, actions: int, config: DQNConfig) -> QNetwork:
+        """Build the network that learns; its average plays."""
+        return QNetwork(encoder, actions, config.dueling)
+
+    @torch.no_grad()
+    def act(self, observations: Tensor) -> Tensor:
+        """Choose the best actions, int64 [batch], for uint8 [batch, frames, height, width]."""
+        with autocast(self.device, self.precision):
+            (q,) = self.target(observations.to(self.device))
+        actions: Tensor = q.argmax(-1)
+        return actions
+
+    def iterate(self) -> dict[str, float]:
+        """Play 32 steps of every game, learning on the way; returns what is worth logging."""
+        logs: list[dict[str, Tensor]] = []
+        for _ in range(32):
+            self._play()
+            if self._filled < self.config.learning_starts:
+                continue
+            if not self._fitted:
+                self._fit_normalization()
+            self._due += self.config.num_envs * self.config.replay_ratio / self.config.batch_size
+            while self._due >= 1:
+                logs.append(self._update())
+                self._due -= 1
+        metrics = {f"train/{key}": float(torch.stack([log[key] for log in logs]).mean()) for key in (logs or [{}])[0]}
+        return metrics | {"train/score": self.episodes.mean, "train/epsilon": self._epsilon()}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what the future depends on, but for the replay: after a resume it fills anew."""
+        return {
+            **nest("network", self.network.state_dict()),
+            **nest("average", self.target.state_dict()),
+            **nest("optimizer", optimizer_state(self.optimizer)),
+            **nest("episodes", self.episodes.state_dict()),
+            "steps": torch.tensor(self.steps),
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned; the games begin anew, with seeds of their own."""
+        self.network.load_state_dict(part("network", state))
+        self.target.load_state_dict(part("average", state))
+        load_optimizer_state(self.optimizer, part("optimizer", state))
+        self.episodes.load_state_dict(part("episodes", state))
+        self.steps = int(state["steps"])
+        self._fitted = self.steps >= self.config.learning_starts
+        self.rng = np.random.default_rng([self.seed, self.steps])
+        self.replay.start(int(self.rng.integers(2**32)))
+
+    def _epsilon(self) -> float:
+        begun = self.steps - self.config.learning_starts
+        return max(self.config.epsilon, 1 - begun / max(1, self.config.exploration_steps))
+
+    def _fit_normalization(self) -> None:
+        """Fit the encoder to the frames that random play has shown."""
+        frames = self.replay.sample(2048, self.rng).observations[:, -1].to(self.device)
+        for network in (self.network, self.target):
+            network.encoder.fit_normalization(frames)
+        self._fitted = True
+
+    @torch.no_grad()
+    def _play(self) -> None:
+        """Step every game once, epsilon-greedily."""
+        games = self.config.num_envs
+        actions = self.rng.integers(self.actions, size=games)
+        epsilon = self._epsilon()
+        if epsilon < 1:
+            with autocast(self.device, self.precision):
+                (q,) = self.network(self.replay.newest().to(self.device))
+            greedy = self.rng.random(games) >= epsilon
+            actions = np.where(greedy, q.argmax(-1).cpu().numpy(), actions)
+        info, ended = self.replay.add(actions)
+        self.episodes.add(info, ended)
+        self.steps += games
+        self._filled += games
+
+    def _update(self) -> dict[str, Tensor]:
+        """Take one gradient step."""
+        config, progress = self.config, min(self.steps / self.total_steps, 1.0)
+        rate = config.learning_rate * (1 - 0.9 * progress if config.anneal else 1)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        beta = config.importance + (1 - config.importance) * progress
+        batch = self.replay.sample(config.batch_size, self.rng, beta)
+        batch = batch._replace(**{key: x.to(self.device) for key, x in batch._asdict().items() if key != "slots"})
+        with autocast(self.device, self.precision):
+            with torch.no_grad():
+                (next_target,) = self.target(batch.next_observations)
+                next_online = self.network(batch.next_observations)[0] if config.double else None
+            (q,) = self.network(batch.observations)
+        loss, errors = q_loss(q, batch.actions, q_targets(batch, next_target, next_online), batch.weights)
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm, foreach=True)
+        self.optimizer.step()
+        # target <- (1 - tau) target + tau online
+        torch._foreach_lerp_(list(self.target.parameters()), list(self.network.parameters()), config.target_rate)
+        self.replay.update_priorities(batch.slots, errors.cpu().numpy())
+        return {"loss": loss.detach(), "q": q.detach().mean(), "error": errors.abs().mean()}

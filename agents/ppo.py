@@ -1,0 +1,241 @@
+"""Proximal policy optimisation (Schulman et al. 2017) on many games at once.
+
+Deviations from the paper's Atari settings, each measured (docs/ppo.md): one epoch instead of three (fresh
+frames are cheap here), a larger learning rate, a shorter horizon, and a running average of the weights
+for evaluation.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from agents.device import autocast
+from agents.returns import gae
+from agents.rollout import Episodes, Rollout
+from agents.state import load_optimizer_state, nest, optimizer_state, part
+from perception import Encoder
+
+
+@dataclass
+class PPOConfig:
+    """Settings of PPO."""
+
+    num_envs: int = 64
+    """games played at once"""
+    rollout_steps: int = 32
+    """steps of each game between two updates"""
+    epochs: int = 1
+    """passes over each rollout"""
+    minibatch: int = 512
+    """samples a gradient step, about"""
+    learning_rate: float = 1e-3
+    """Adam's step size at the start"""
+    anneal: bool = True
+    """lower the learning rate linearly to a tenth over the run"""
+    gamma: float = 0.97
+    """discount per decision"""
+    gae_lambda: float = 0.9
+    """lambda of generalised advantage estimation"""
+    clip: float = 0.2
+    """how far the new policy may go from the old: ratio within 1 - clip and 1 + clip"""
+    entropy_coef: float = 0.01
+    """weight of the entropy bonus"""
+    value_coef: float = 0.5
+    """weight of the value loss"""
+    max_grad_norm: float = 0.5
+    """gradients are scaled down to this norm"""
+    exploration: float = 2.0
+    """at first every game leans towards actions of its own: standard deviation of what is added to the logits"""
+    exploration_steps: int = 100_000
+    """steps over which this leaning fades away"""
+    averaging: float = 0.99
+    """evaluation plays with a running average of the weights: the share kept at each gradient step"""
+
+
+class ActorCritic(nn.Module):
+    """An encoder with a policy head and a value head."""
+
+    def __init__(self, encoder: Encoder, actions: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.policy = nn.Linear(encoder.feature_dim, actions)
+        self.value = nn.Linear(encoder.feature_dim, 1)
+        nn.init.orthogonal_(self.policy.weight, 0.01)
+        nn.init.orthogonal_(self.value.weight, 1.0)
+        for head in (self.policy, self.value):
+            nn.init.zeros_(head.bias)
+
+    def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Map uint8 [batch, frames, height, width] to (logits [batch, actions], values [batch])."""
+        features = self.encoder(observations)
+        with torch.autocast(features.device.type, enabled=False):  # the heads stay in float32
+            return self.policy(features), self.value(features).squeeze(-1)
+
+
+def policy_loss(log_prob: Tensor, old_log_prob: Tensor, advantages: Tensor, clip: float) -> Tensor:
+    """Clipped surrogate: L = -mean min(ratio A, clip(ratio, 1 - eps, 1 + eps) A), ratio = pi / pi_old."""
+    ratio = (log_prob - old_log_prob).exp()
+    return -torch.min(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
+
+
+def value_loss(values: Tensor, returns: Tensor) -> Tensor:
+    """Squared error: L = 1/2 mean (V - R)^2."""
+    return 0.5 * F.mse_loss(values, returns)
+
+
+class PPO:
+    """Learns one game from many copies of it.
+
+    Attributes:
+        steps: decisions taken so far, over all games.
+
+    Args:
+        envs: the games; see `Rollout`.
+        encoder: pixels to features.
+        config: settings.
+        total_steps: length of the whole run in steps; the learning rate falls over it.
+        seed: of the games and of all that is drawn here.
+        device: where to compute.
+        precision: "fp32" or "bf16".
+    """
+
+    def __init__(
+        self,
+        envs: Any,
+        encoder: Encoder,
+        config: PPOConfig,
+        total_steps: int,
+        seed: int,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.config, self.total_steps, self.device, self.precision = config, total_steps, device, precision
+        self.generator = torch.Generator().manual_seed(seed)
+        self.rollout = Rollout(envs, config.rollout_steps, encoder.spec.frames, device)
+        self.rollout.start(seed)
+        self.network = self.make_network(encoder, int(envs.single_action_space.n), config).to(device)
+        self.network.encoder.fit_normalization(self.rollout.explore(self.generator))
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.leaning = torch.randn(config.num_envs, envs.single_action_space.n, generator=self.generator)
+        self.episodes = Episodes()
+        self.steps = 0
+
+    @staticmethod
+    def make_network(encoder: Encoder, actions: int, config: PPOConfig) -> ActorCritic:
+        """Build the network that learns; its average plays."""
+        return ActorCritic(encoder, actions)
+
+    @torch.no_grad()
+    def act(self, observations: Tensor) -> Tensor:
+        """Choose the likeliest actions, int64 [batch], for uint8 [batch, frames, height, width]."""
+        with autocast(self.device, self.precision):
+            logits, _ = self.average(observations.to(self.device))
+        actions: Tensor = logits.argmax(-1)
+        return actions
+
+    def iterate(self) -> dict[str, float]:
+        """Play one rollout, learn from it; returns what is worth logging."""
+        values, log_probs = self._collect()
+        return self._update(values, log_probs) | {"train/score": self.episodes.mean}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that the future depends on."""
+        return {
+            **nest("network", self.network.state_dict()),
+            **nest("average", self.average.state_dict()),
+            **nest("optimizer", optimizer_state(self.optimizer)),
+            **nest("rollout", self.rollout.state_dict()),
+            **nest("episodes", self.episodes.state_dict()),
+            "leaning": self.leaning.clone(),
+            "generator": self.generator.get_state(),
+            "steps": torch.tensor(self.steps),
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on exactly from what `state_dict` returned."""
+        self.network.load_state_dict(part("network", state))
+        self.average.load_state_dict(part("average", state))
+        load_optimizer_state(self.optimizer, part("optimizer", state))
+        self.rollout.load_state_dict(part("rollout", state))
+        self.episodes.load_state_dict(part("episodes", state))
+        self.leaning = state["leaning"].clone()
+        self.generator.set_state(state["generator"])
+        self.steps = int(state["steps"])
+
+    @torch.no_grad()
+    def _collect(self) -> tuple[Tensor, Tensor]:
+        """Returns values [steps + 1, games] and the chosen actions' log probabilities [steps, games]."""
+        rollout, n = self.rollout, self.config.num_envs
+        rollout.begin()
+        values, log_probs = torch.zeros(rollout.steps + 1, n), torch.zeros(rollout.steps, n)
+        with autocast(self.device, self.precision):
+            for t in range(rollout.steps):
+                logits, value = self.network(rollout.at(t))
+                logits, values[t] = logits.cpu() + self._exploration() * self.leaning, value.cpu()
+                actions = torch.multinomial(logits.softmax(-1), 1, generator=self.generator).squeeze(-1)
+                log_probs[t] = logits.log_softmax(-1).gather(-1, actions[:, None]).squeeze(-1)
+                info = rollout.add(t, actions)
+                over = rollout.terminated[t] | rollout.truncated[t]
+                self.episodes.add(info, over.numpy())
+                if over.any():
+                    new = torch.randn(int(over.sum()), self.leaning.shape[1], generator=self.generator)
+                    self.leaning[over] = new
+            values[-1] = self.network(rollout.at(rollout.steps))[1].cpu()
+        self.steps += rollout.steps * n
+        return values, log_probs
+
+    def _exploration(self) -> float:
+        return self.config.exploration * max(0.0, 1 - self.steps / max(1, self.config.exploration_steps))
+
+    def _update(self, values: Tensor, old_log_probs: Tensor) -> dict[str, float]:
+        config, rollout = self.config, self.rollout
+        rate = config.learning_rate
+        if config.anneal:
+            rate *= 1 - 0.9 * min(self.steps / self.total_steps, 1.0)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        advantages, returns = gae(
+            rollout.rewards, values, rollout.terminated, rollout.truncated, config.gamma, config.gae_lambda
+        )
+        samples = rollout.valid.flatten().nonzero().squeeze(-1)
+        flat = [x.flatten().to(self.device) for x in (old_log_probs, advantages, returns, rollout.actions)]
+        logs: dict[str, list[Tensor]] = {}
+        for _ in range(config.epochs):
+            order = samples[torch.randperm(len(samples), generator=self.generator)]
+            for index in order.tensor_split(max(1, round(len(order) / config.minibatch))):
+                for key, value in self._gradient_step(index, *(x[index.to(self.device)] for x in flat)).items():
+                    logs.setdefault(key, []).append(value)
+        metrics = {f"train/{key}": float(torch.stack(value).mean()) for key, value in logs.items()}
+        unexplained = (returns - values[:-1])[rollout.valid].var() / returns[rollout.valid].var()
+        return metrics | {"train/explained_variance": 1 - float(unexplained), "train/learning_rate": rate}
+
+    def _gradient_step(
+        self, index: Tensor, old_log_prob: Tensor, advantages: Tensor, returns: Tensor, actions: Tensor
+    ) -> dict[str, Tensor]:
+        config = self.config
+        with autocast(self.device, self.precision):
+            logits, values = self.network(self.rollout.observations(index))
+        log_probs = logits.log_softmax(-1)
+        log_prob = log_probs.gather(-1, actions[:, None]).squeeze(-1)
+        entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
+        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        policy = policy_loss(log_prob, old_log_prob, advantages, config.clip)
+        value = value_loss(values, returns)
+        loss = policy + config.value_coef * value - config.entropy_coef * entropy
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm, foreach=True)
+        self.optimizer.step()
+        # average <- k average + (1 - k) weights
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - config.averaging)
+        with torch.no_grad():
+            ratio_off = (log_prob - old_log_prob).exp().sub(1).abs()
+            clipped = (ratio_off > config.clip).float().mean()
+            kl = (old_log_prob - log_prob).mean()
+        logs = {"policy_loss": policy, "value_loss": value, "entropy": entropy, "clipped": clipped, "kl": kl}
+        return {key: item.detach() for key, item in logs.items()}

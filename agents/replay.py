@@ -1,0 +1,177 @@
+"""The past of N games, each frame stored once, and n-step transitions drawn from it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import psutil
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.sum_tree import SumTree
+
+
+class Batch(NamedTuple):
+    """Transitions over up to n steps.
+
+    Attributes:
+        observations: uint8 [batch, frames, height, width].
+        actions: int64 [batch].
+        returns: float32 [batch], discounted rewards until the next observation.
+        next_observations: uint8 [batch, frames, height, width].
+        discounts: float32 [batch], what the next observation's value counts: gamma^k, or 0 after death.
+        weights: float32 [batch], importance weights, 1 without priorities.
+        slots: int64 [batch], flat (slot * games + game), for `update_priorities`.
+    """
+
+    observations: Tensor
+    actions: Tensor
+    returns: Tensor
+    next_observations: Tensor
+    discounts: Tensor
+    weights: Tensor
+    slots: NDArray[np.int64]
+
+
+class Replay:
+    """A ring of time slots of N games, [slots, games].
+
+    Slot t holds the frame seen at t, the action then chosen, and what came of it; the frame that followed
+    lies in slot t + 1. With next-step autoreset the slot of an episode's last frame is no transition: it is
+    stored, for others to bootstrap from, and never drawn.
+
+    Args:
+        envs: see `Rollout`.
+        capacity: transitions to keep.
+        frames: frames in a stack.
+        n_step: rewards summed before bootstrapping.
+        gamma: discount.
+        alpha: exponent of the priorities (Schaul et al. 2016); 0 draws uniformly.
+
+    Raises:
+        ValueError: if the capacity is too small for one stack and one transition of every game.
+        MemoryError: if this machine has not enough memory free.
+    """
+
+    def __init__(self, envs: Any, capacity: int, frames: int, n_step: int, gamma: float, alpha: float = 0.0) -> None:
+        n, (_, height, width) = envs.num_envs, envs.single_observation_space.shape
+        self.slots = capacity // n
+        if self.slots < frames + n_step + 1:
+            raise ValueError(f"a replay of {capacity} transitions is too small for {n} games; give at least {64 * n}")
+        need, free = self.memory(envs, capacity), psutil.virtual_memory().available
+        if need > 0.9 * free:
+            raise MemoryError(
+                f"a replay of {capacity:,} transitions takes {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are "
+                f"free; try --capacity {int(capacity * 0.8 * free / need):d}"
+            )
+        self.frames, self.n_step, self.gamma, self.alpha = frames, n_step, gamma, alpha
+        self._frames = np.zeros((self.slots, n, 1, height, width), np.uint8)
+        self._age = np.zeros((self.slots, n), np.uint8)
+        self._actions = np.zeros((self.slots, n), np.int64)
+        self._rewards = np.zeros((self.slots, n), np.float32)
+        self._terminated = np.zeros((self.slots, n), np.bool_)
+        self._truncated = np.zeros((self.slots, n), np.bool_)
+        self._valid = np.zeros((self.slots, n), np.bool_)
+        self._tree = SumTree(self.slots * n) if alpha else None
+        self._top = 1.0  # the largest priority so far: what is new is drawn soon
+        self.envs, self.games = envs, n
+        self.now = 0  # steps so far; slot now % slots holds the newest frame
+        self._over = np.zeros(n, np.bool_)
+
+    @staticmethod
+    def memory(envs: Any, capacity: int) -> int:
+        """Bytes that a replay of this capacity takes."""
+        frame = int(np.prod(envs.single_observation_space.shape))
+        return int(capacity * (frame + 1 + 8 + 4 + 3 + 16))
+
+    def __len__(self) -> int:
+        """Transitions that can be drawn, roughly: games times steps kept."""
+        return int(max(0, min(self.now, self.slots - 1) - self.n_step - self.frames) * self.games)
+
+    def start(self, seed: int) -> None:
+        """Reset all games; their first frames go into the newest slot."""
+        slot = self.now % self.slots
+        self.envs.reset(seed=seed, out=self._frames[slot])
+        self._age[slot], self._over[:] = 0, False
+
+    def add(self, actions: NDArray[np.int64]) -> tuple[dict[str, Any], NDArray[np.bool_]]:
+        """Step all games and store what came of it; returns (info, which games have just ended)."""
+        slot, after = self.now % self.slots, (self.now + 1) % self.slots
+        self._actions[slot], self._valid[slot], new = actions, ~self._over, self._over
+        self._valid[after] = False
+        _, rewards, terminated, truncated, info = self.envs.step(actions, out=self._frames[after])
+        self._rewards[slot], self._terminated[slot], self._truncated[slot] = rewards, terminated, truncated
+        self._age[after] = np.where(new, 0, np.minimum(self._age[slot] + 1, self.frames - 1))
+        self._over = terminated | truncated
+        self.now += 1
+        if self._tree is not None:
+            at = np.arange(self.games)
+            self._tree.set(after * self.games + at, np.zeros(self.games))
+            self._tree.set(slot * self.games + at, self._valid[slot] * self._top)
+        return info, self._over
+
+    def newest(self) -> Tensor:
+        """Gather the stacks of what all games show now."""
+        return self._stacks(np.arange(self.games) + (self.now % self.slots) * self.games)
+
+    def sample(self, batch: int, rng: np.random.Generator, beta: float = 1.0) -> Batch:
+        """Draw transitions, uniformly or by priority; beta is how far importance weights correct for that."""
+        oldest = max(0, self.now - self.slots + self.frames)
+        steps = self.now - self.n_step - oldest  # the last ones wait until their n steps are complete
+        index = np.empty(0, np.int64)
+        while len(index) < batch:
+            if self._tree is None:
+                time = oldest + rng.integers(steps, size=batch)
+                drawn = (time % self.slots) * self.games + rng.integers(self.games, size=batch)
+            else:
+                drawn = self._tree.sample(rng.random(batch))
+                back = (self.now - drawn // self.games) % self.slots
+                drawn = drawn[(back >= self.n_step) & (back <= self.now - oldest)]
+            index = np.concatenate([index, drawn[self._valid.reshape(-1)[drawn]]])
+        index = index[:batch]
+        weights = np.ones(batch)
+        if self._tree is not None:
+            weights = (self._tree.get(index) / self._tree.total) ** -beta
+            weights /= weights.max()
+        returns, discounts, following = self._n_step(index)
+        return Batch(
+            self._stacks(index),
+            torch.from_numpy(self._actions.reshape(-1)[index]),
+            torch.from_numpy(returns),
+            self._stacks(following),
+            torch.from_numpy(discounts),
+            torch.from_numpy(weights.astype(np.float32)),
+            index,
+        )
+
+    def update_priorities(self, index: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
+        """Set the priorities of drawn transitions to |error|^alpha; errors: float [batch]."""
+        if self._tree is not None:
+            priorities = (np.abs(errors) + 1e-3) ** self.alpha
+            self._top = max(self._top, float(priorities.max()))
+            self._tree.set(index, priorities)
+
+    def _n_step(self, index: NDArray[np.int64]) -> tuple[Any, Any, NDArray[np.int64]]:
+        """Sum rewards up to n steps or the episode's end.
+
+        R = sum over j < k of gamma^j r_{t+j}; the discount is gamma^k, 0 if step t + k - 1 terminated.
+        """
+        size = self.slots * self.games
+        rewards, terminated, truncated = (x.reshape(-1) for x in (self._rewards, self._terminated, self._truncated))
+        returns, discounts = np.zeros(len(index), np.float32), np.ones(len(index), np.float32)
+        at, going = index.copy(), np.ones(len(index), np.bool_)
+        for _ in range(self.n_step):
+            returns += going * discounts * rewards[at]
+            discounts = np.where(going, np.float32(self.gamma) * discounts * ~terminated[at], discounts)
+            ended = terminated[at] | truncated[at]
+            at = np.where(going, (at + self.games) % size, at)
+            going &= ~ended
+        return returns, discounts, at
+
+    def _stacks(self, index: NDArray[np.int64]) -> Tensor:
+        """Gather uint8 [len(index), frames, height, width] whose newest frames lie in these flat slots."""
+        back = np.minimum(np.arange(self.frames - 1, -1, -1), self._age.reshape(-1)[index][:, None])
+        rows = (index[:, None] - back.astype(np.int64) * self.games) % (self.slots * self.games)
+        height, width = self._frames.shape[3:]
+        frames = torch.from_numpy(self._frames).view(-1, height, width)
+        return frames.index_select(0, torch.from_numpy(rows.ravel())).view(len(index), self.frames, height, width)

@@ -1,0 +1,153 @@
+"""What happened in the last few steps of N games, each frame stored once."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Rollout:
+    """A fixed number of steps of N games, [steps, games], on one device.
+
+    Frames lie once, uint8 [history + steps + 1, games, height, width]: a stack is an index. `age` says how
+    many frames of its own episode lie before each one, so that no stack reaches into the episode before;
+    missing frames are the episode's first, repeated.
+
+    With next-step autoreset the step after an episode's end is no transition. `valid` is False there; the
+    frame in that slot is the last of the old episode, from which a truncated episode bootstraps.
+
+    Args:
+        envs: a `gymnasium.vector.VectorEnv` with next-step autoreset and uint8 observations
+            [1, height, width]; its `step` and `reset` draw into `out`.
+        steps: length of the rollout.
+        frames: frames in a stack.
+        device: where everything is kept.
+    """
+
+    def __init__(self, envs: Any, steps: int, frames: int, device: torch.device) -> None:
+        n, (_, height, width) = envs.num_envs, envs.single_observation_space.shape
+        self.envs, self.steps, self.frames, self.device = envs, steps, frames, device
+        self._history = frames - 1
+        slots = self._history + steps + 1
+        self._frames = torch.zeros(slots, n, height, width, dtype=torch.uint8, device=device)
+        self._age = torch.zeros(slots, n, dtype=torch.int64)
+        self._host = torch.zeros(n, 1, height, width, dtype=torch.uint8, pin_memory=device.type == "cuda")
+        self._over = np.zeros(n, np.bool_)
+        self.actions = torch.zeros(steps, n, dtype=torch.int64, device=device)
+        self.rewards = torch.zeros(steps, n)
+        self.terminated = torch.zeros(steps, n, dtype=torch.bool)
+        self.truncated = torch.zeros(steps, n, dtype=torch.bool)
+        self.valid = torch.zeros(steps, n, dtype=torch.bool)
+        self._back = torch.arange(frames - 1, -1, -1)
+
+    def start(self, seed: int) -> None:
+        """Reset all games; their first frames are where the next rollout begins."""
+        self.envs.reset(seed=seed, out=self._slot(self.steps))
+        self._store(self.steps)
+        self._age[-1] = 0
+        self._over[:] = False
+
+    def explore(self, generator: torch.Generator) -> Tensor:
+        """Play one rollout at random; returns its frames, uint8 [steps * games, height, width]."""
+        self.begin()
+        actions = int(self.envs.single_action_space.n)
+        for t in range(self.steps):
+            self.add(t, torch.randint(actions, self.actions.shape[1:], generator=generator))
+        return self._frames[-self.steps :].flatten(0, 1)
+
+    def begin(self) -> None:
+        """Begin the next rollout where the last one ended."""
+        kept = self._history + 1
+        self._frames[:kept] = self._frames[-kept:].clone()
+        self._age[:kept] = self._age[-kept:].clone()
+
+    def add(self, t: int, actions: Tensor) -> dict[str, Any]:
+        """Step all games with int64 actions [games] and store what came of it as step t; returns info."""
+        self.actions[t] = actions
+        self.valid[t] = torch.from_numpy(~self._over)
+        new = torch.from_numpy(self._over.copy())
+        _, rewards, terminated, truncated, info = self.envs.step(actions.cpu().numpy(), out=self._slot(t + 1))
+        self._store(t + 1)
+        self.rewards[t] = torch.from_numpy(rewards)
+        self.terminated[t] = torch.from_numpy(terminated)
+        self.truncated[t] = torch.from_numpy(truncated)
+        at = self._history + t
+        self._age[at + 1] = torch.where(new, 0, (self._age[at] + 1).clamp(max=self._history))
+        self._over = terminated | truncated
+        return dict(info)
+
+    def observations(self, index: Tensor) -> Tensor:
+        """Gather stacks, uint8 [len(index), frames, height, width], for flat indices t * games + game.
+
+        t = steps is the observation after the last step.
+        """
+        n = self._frames.shape[1]
+        newest = index + self._history * n
+        back = torch.minimum(self._back, self._age.view(-1)[newest][:, None])  # [batch, frames]
+        rows = (newest[:, None] - back * n).view(-1).to(self.device)
+        stacks = self._frames.view(-1, *self._frames.shape[2:]).index_select(0, rows)
+        return stacks.view(len(index), self.frames, *self._frames.shape[2:])
+
+    def at(self, t: int) -> Tensor:
+        """Gather the stacks of all games at step t."""
+        n = self._frames.shape[1]
+        return self.observations(torch.arange(t * n, (t + 1) * n))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what the next rollout begins with."""
+        kept = self._history + 1
+        games = {f"games.{key}": torch.from_numpy(value) for key, value in self.envs.get_state().items()}
+        return {
+            "frames": self._frames[-kept:].clone(),
+            "age": self._age[-kept:].clone(),
+            "over": torch.from_numpy(self._over.copy()),
+            **games,
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        kept = self._history + 1
+        self._frames[-kept:] = state["frames"]
+        self._age[-kept:] = state["age"]
+        self._over = state["over"].numpy().copy()
+        games = {key.removeprefix("games."): value.numpy() for key, value in state.items() if key.startswith("games.")}
+        self.envs.set_state(games)
+
+    def _slot(self, t: int) -> NDArray[np.uint8]:
+        """Where the games draw: the slot itself, or pinned memory on its way to the GPU."""
+        if self.device.type == "cpu":
+            return self._frames[self._history + t].unsqueeze(1).numpy()
+        return self._host.numpy()
+
+    def _store(self, t: int) -> None:
+        if self.device.type != "cpu":
+            # The games draw here again only after their next actions came from the GPU, behind this copy.
+            self._frames[self._history + t].copy_(self._host.squeeze(1), non_blocking=True)
+
+
+class Episodes:
+    """Scores of the last finished training episodes."""
+
+    def __init__(self, window: int = 100) -> None:
+        self._scores = np.full(window, np.nan)
+
+    def add(self, info: dict[str, Any], over: NDArray[np.bool_]) -> None:
+        """Note the scores of the games that have just ended; over: bool [games]."""
+        ended = np.asarray(info["score"])[over]
+        self._scores = np.concatenate([self._scores, ended])[len(ended) :]
+
+    @property
+    def mean(self) -> float:
+        """The mean score, NaN before the first episode has ended."""
+        known = self._scores[~np.isnan(self._scores)]
+        return float(known.mean()) if len(known) else float("nan")
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the scores."""
+        return {"scores": torch.from_numpy(self._scores.copy())}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        self._scores = state["scores"].numpy().copy()

@@ -1,0 +1,63 @@
+"""What all command lines share: flags from dataclasses, and errors of one line with exit code 2."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from experiment.errors import UserError
+
+
+def parse(kind: Any, argv: Sequence[str], program: str, description: str = "") -> Any:
+    """Read flags into a dataclass; nested ones give their flags without a prefix.
+
+    Raises:
+        UserError: for what is not understood.
+        SystemExit: after --help.
+    """
+    import tyro
+
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                kind,
+                args=list(argv),
+                prog=f"python {program}",
+                description=description or None,
+                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
+            )
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(f"{_plain(complaint.getvalue())}; see python {program} --help") from None
+
+
+def main_line(main: Callable[[list[str]], int]) -> None:
+    """Run a command line: a UserError becomes one line on standard error and exit code 2."""
+    try:
+        code = main(sys.argv[1:])
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except BrokenPipeError:
+        code = 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _plain(text: str) -> str:
+    """Take the frames, colours and line breaks off a complaint and keep its first sentence or two."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    lines = [line.strip("│╭╮╰╯─ ").strip() for line in text.splitlines()]
+    kept: list[str] = []
+    for line in lines:
+        if line.startswith(("For full helptext", "usage:")) or (kept and not line):
+            break
+        if line and line not in ("Parsing error", "Unrecognized options", "Required options", "Invalid subcommand"):
+            kept.append(line)
+    return " ".join(kept) or "these flags make no sense"

@@ -1,0 +1,98 @@
+"""Honest evaluation: fresh seeds, greedy policy, a stated cap, an interval."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from envs.stack import FrameStack
+from experiment import files
+
+FRESH = 2**33  # evaluation seeds lie from here on; training draws seeds below 2**32
+
+
+def evaluate(
+    make_envs: Callable[..., Any],
+    act: Callable[[Tensor], Tensor],
+    frames: int,
+    episodes: int = 100,
+    seed: int = 0,
+    score_cap: int | None = 200,
+    watch: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Play whole episodes, each from a fresh seed, all at once.
+
+    Every game plays exactly one episode, so that short episodes are not counted more often than long ones.
+
+    Args:
+        make_envs: called with num_envs and score_cap; returns the vector env.
+        act: the policy, uint8 [n, frames, height, width] to int64 [n]; greedy if the result is to be.
+        frames: frames in a stack.
+        episodes: number of episodes.
+        seed: evaluations of different seeds share no episode.
+        score_cap: an episode ends when it reaches this score; None for no cap.
+        watch: told, at every step, how many episodes have ended.
+
+    Returns:
+        episodes, seed, score_mean, score_median, score_ci95 (of the mean), score_min, score_cap,
+        reached_cap (share of episodes), steps (decisions over all episodes), scores.
+    """
+    envs = make_envs(num_envs=episodes, score_cap=score_cap)
+    observations, info = envs.reset(seed=[FRESH + seed * 1_000_003 + i for i in range(episodes)])
+    stack = FrameStack(frames, observations)
+    playing = np.ones(episodes, np.bool_)
+    scores, steps = np.zeros(episodes), 0
+    actions = np.zeros(episodes, np.int64)
+    while playing.any():
+        steps += int(playing.sum())
+        actions[playing] = act(torch.from_numpy(stack.stacks[playing])).cpu().numpy()
+        observations, _, terminated, truncated, info = envs.step(actions)
+        stack.push(observations, np.zeros(episodes, np.bool_))
+        ended = playing & (terminated | truncated)
+        scores[ended] = info["score"][ended]
+        playing &= ~ended
+        if watch:
+            watch(episodes - int(playing.sum()))
+    return summarize(scores, score_cap) | {"episodes": episodes, "seed": seed, "steps": steps}
+
+
+def one_line(result: dict[str, Any]) -> str:
+    """Put an evaluation into words."""
+    low, high = result["score_ci95"]
+    text = f"score {result['score_mean']:.1f} (95% interval {low:.1f} to {high:.1f}), median {result['score_median']:g}"
+    if result["score_cap"]:
+        text += (
+            f"; {result['reached_cap']:.0%} of {result['episodes']} episodes reached the cap of {result['score_cap']}"
+        )
+    return text
+
+
+def save_evaluation(path: Path, result: dict[str, Any]) -> None:
+    """Write an evaluation as JSON, whole or not at all."""
+    with files.replacing(path) as temporary:
+        files.write(temporary, json.dumps(result, indent=2) + "\n")
+
+
+def summarize(scores: NDArray[np.float64], score_cap: int | None) -> dict[str, Any]:
+    """Reduce scores, float [episodes], to a mean with its interval and the share that reached the cap."""
+    return {
+        "score_mean": float(scores.mean()),
+        "score_median": float(np.median(scores)),
+        "score_ci95": bootstrap_interval(scores),
+        "score_min": float(scores.min()),
+        "score_cap": score_cap,
+        "reached_cap": float((scores >= score_cap).mean()) if score_cap else 0.0,
+        "scores": scores.tolist(),
+    }
+
+
+def bootstrap_interval(values: NDArray[np.float64], resamples: int = 10_000) -> tuple[float, float]:
+    """Return the 95% percentile bootstrap interval of the mean (Efron 1979); the same for the same values."""
+    drawn = np.random.default_rng(0).choice(values, (resamples, len(values)))
+    low, high = np.percentile(drawn.mean(1), [2.5, 97.5])
+    return float(low), float(high)

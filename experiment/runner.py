@@ -1,0 +1,169 @@
+"""Runs an algorithm to its end: timing, record, progress, evaluation, checkpoints, signals."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from experiment import checkpoint
+from experiment.metrics import Metrics, read_metrics
+from experiment.pictures import learning_curve
+from experiment.progress import Progress
+from experiment.run import Run
+
+BEST = "best"  # the checkpoint of the best evaluation, beside checkpoints/
+
+
+@dataclass
+class RunnerConfig:
+    """What happens on the way."""
+
+    checkpoint_seconds: float = 30.0
+    """seconds from one checkpoint to the next"""
+    keep: int = 2
+    """checkpoints kept, the newest; 0 for all"""
+    evaluate_seconds: float = 30.0
+    """seconds from one evaluation to the next; 0 for none, and none at the end"""
+    evaluate_episodes: int = 32
+    """episodes of an evaluation on the way"""
+    evaluate_cap: int = 100
+    """score at which these episodes end"""
+    final_episodes: int = 100
+    """episodes of the evaluation at the end, of the best policy"""
+    final_cap: int = 200
+    """score at which these end"""
+
+
+class Interruption:
+    """Turns the first Ctrl-C (or SIGTERM) into a wish to stop; a second one kills as usual."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "Interruption":
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._restore()
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+
+def seconds_since_start() -> float:
+    """Wall-clock seconds since this process started, imports and compilation included."""
+    return time.time() - float(psutil.Process(os.getpid()).create_time())
+
+
+class Runner:
+    """Trains until the steps are done or somebody interrupts, and leaves a run that can go on.
+
+    Args:
+        run: the run's folder, locked.
+        algorithm: see `agents.build.Algorithm`.
+        total_steps: when to stop.
+        evaluate: called with (episodes, score cap); returns `evaluate`'s result.
+        config: what happens on the way.
+        seconds: spent in earlier sessions of this run.
+        quiet: no progress line.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        algorithm: Any,
+        total_steps: int,
+        evaluate: Callable[[int, int], dict[str, Any]],
+        config: RunnerConfig,
+        seconds: float = 0.0,
+        quiet: bool = False,
+    ) -> None:
+        self.run, self.algorithm, self.total_steps = run, algorithm, total_steps
+        self.evaluate, self.config, self.quiet = evaluate, config, quiet
+        self._earlier = seconds
+        self._best = max(
+            (line["eval/score_mean"] for line in read_metrics(run.metrics) if "eval/score_mean" in line),
+            default=float("-inf"),
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of this run so far, its start-up and earlier sessions included."""
+        return self._earlier + seconds_since_start()
+
+    def train(self, resumed: bool = False) -> bool:
+        """Train; returns whether the run is complete (and not interrupted)."""
+        algorithm, config = self.algorithm, self.config
+        first_steps, begun = algorithm.steps, time.monotonic()
+        saved = evaluated = logged = begun
+        steps_logged = first_steps
+        with (
+            Metrics(self.run.path, resume_steps=algorithm.steps if resumed else None) as metrics,
+            Progress(self.total_steps, start_steps=first_steps, quiet=self.quiet) as progress,
+            Interruption() as interruption,
+        ):
+            while algorithm.steps < self.total_steps and not interruption.asked:
+                numbers = algorithm.iterate()
+                now = time.monotonic()
+                if now - logged >= 1.0 or algorithm.steps >= self.total_steps:
+                    speed = (algorithm.steps - steps_logged) / (now - logged)
+                    logged, steps_logged = now, algorithm.steps
+                    self._log(metrics, numbers | {"train/steps_per_second": speed})
+                progress.update(algorithm.steps, score=numbers["train/score"])
+                if config.evaluate_seconds and now - evaluated >= config.evaluate_seconds:
+                    result = self._evaluate(metrics)
+                    progress.update(algorithm.steps, greedy=result["score_mean"], best=self._best)
+                    evaluated = time.monotonic()
+                if now - saved >= config.checkpoint_seconds:
+                    self.save()
+                    saved = time.monotonic()
+            if config.evaluate_seconds and algorithm.steps > first_steps:
+                self._evaluate(metrics)
+            self.save()
+            if interruption.asked:
+                progress.note(f"stopped at {algorithm.steps:,} steps; go on with --resume {self.run.path}")
+        self._draw_curve()
+        return not interruption.asked
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        checkpoint.save(self.run.checkpoint(self.algorithm.steps), self.algorithm.state_dict(), self._meta())
+        if self.config.keep:
+            checkpoint.prune(self.run.path, self.config.keep)
+
+    def _meta(self) -> dict[str, Any]:
+        return {"steps": self.algorithm.steps, "seconds": self.seconds}
+
+    def _log(self, metrics: Metrics, numbers: dict[str, Any]) -> None:
+        metrics.write({"steps": self.algorithm.steps, "seconds": round(self.seconds, 3), **numbers})
+
+    def _evaluate(self, metrics: Metrics) -> dict[str, Any]:
+        """Evaluate, record it, and keep the policy if none was better."""
+        result = self.evaluate(self.config.evaluate_episodes, self.config.evaluate_cap)
+        wanted = ("score_mean", "score_median", "score_ci95", "score_cap", "reached_cap", "episodes")
+        self._log(metrics, {f"eval/{key}": result[key] for key in wanted})
+        if result["score_mean"] >= self._best:
+            self._best = result["score_mean"]
+            policy = {key: value for key, value in self.algorithm.state_dict().items() if key.startswith("average.")}
+            checkpoint.save(self.run.path / BEST, policy, self._meta() | {"evaluation": result})
+        return result
+
+    def _draw_curve(self) -> None:
+        try:
+            learning_curve(read_metrics(self.run.metrics), self.run.path / "curve.png", self.run.path.name)
+        except (OSError, ValueError) as error:  # a picture is no reason to lose a run
+            print(f"warning: no curve.png: {error}", file=sys.stderr)

@@ -1,0 +1,5 @@
+"""Pixels to features: the Encoder contract and the networks that fill it."""
+
+from perception.encoder import ENCODERS, Encoder, EncoderSpec, make_encoder
+
+__all__ = ["ENCODERS", "Encoder", "EncoderSpec", "make_encoder"]

@@ -1,0 +1,151 @@
+"""The Encoder contract, and three networks that fill it.
+
+An encoder maps uint8 [batch, frames, height, width] to float32 [batch, feature_dim]. Normalisation is part
+of it and saved with it, so that nothing can be lost between training and playing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What an encoder was made for; checked whenever one is loaded.
+
+    Attributes:
+        network: its name in ENCODERS.
+        frames: frames stacked in one observation.
+        height: pixels.
+        width: pixels.
+        feature_dim: length of the feature vector.
+        objective: what it was trained for ("none" before training).
+        trained_on: the environment it was trained on ("" before training).
+    """
+
+    network: str = "small"
+    frames: int = 2
+    height: int = 84
+    width: int = 84
+    feature_dim: int = 256
+    objective: str = "none"
+    trained_on: str = ""
+
+
+class Encoder(nn.Module):
+    """Base of all encoders: checks its input, then runs `body` on it.
+
+    Args:
+        spec: what it is made for.
+        body: maps a float tensor [batch, frames, height, width], centred and scaled, to [batch, feature_dim].
+
+    Raises:
+        ValueError: from `forward`, if the observations are not what the spec says.
+    """
+
+    def __init__(self, spec: EncoderSpec, body: nn.Module) -> None:
+        super().__init__()
+        self.spec, self.body = spec, body
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.full((spec.height, spec.width), 127.5))
+        self.register_buffer("scale", torch.tensor(1 / 64))
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of the feature vector."""
+        return self.spec.feature_dim
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Map uint8 [batch, frames, height, width] to float32 [batch, feature_dim]."""
+        expected = (self.spec.frames, self.spec.height, self.spec.width)
+        if observations.dtype != torch.uint8 or observations.shape[1:] != expected:
+            raise ValueError(
+                f"the encoder takes uint8 [batch, {', '.join(map(str, expected))}], "
+                f"not {observations.dtype} {list(observations.shape)}"
+            )
+        # uint8 is exact in bfloat16: eight bits of mantissa.
+        half = torch.is_autocast_enabled(observations.device.type)
+        dtype = torch.get_autocast_dtype(observations.device.type) if half else torch.float32
+        pixels = observations.to(dtype).sub_(self.mean.to(dtype)).mul_(self.scale.to(dtype))
+        features: Tensor = self.body(pixels.contiguous(memory_format=torch.channels_last))
+        return features.float()
+
+    def fit_normalization(self, frames: Tensor) -> None:
+        """Centre every pixel on its own mean and scale all alike, as seen in uint8 [n, height, width].
+
+        What never changes (a background) becomes 0, and what moves stands out: without this the constant
+        part of the picture dominates the first layer, and learning takes several times as long.
+        """
+        pixels = frames.float()
+        self.mean.copy_(pixels.mean(0))
+        self.scale.copy_(1 / (pixels - self.mean).square().mean().sqrt().clamp(min=1.0))
+
+
+def _convolutions(spec: EncoderSpec, layers: list[tuple[int, int, int]]) -> nn.Module:
+    """Stack (channels, kernel, stride) convolutions, then a linear layer with LayerNorm."""
+    channels, height, width = spec.frames, spec.height, spec.width
+    parts: list[nn.Module] = []
+    for out, kernel, stride in layers:
+        parts += [nn.Conv2d(channels, out, kernel, stride), nn.ReLU()]
+        channels, height, width = out, (height - kernel) // stride + 1, (width - kernel) // stride + 1
+        if min(height, width) < 1:
+            raise ValueError(f"{spec.height} x {spec.width} pixels are too few for the {spec.network} encoder")
+    linear = nn.Linear(channels * height * width, spec.feature_dim)
+    return nn.Sequential(*parts, nn.Flatten(), linear, nn.LayerNorm(spec.feature_dim), nn.ReLU())
+
+
+def small(spec: EncoderSpec) -> nn.Module:
+    """Two convolutions, 16 and 32 channels: the first two layers of Mnih et al. 2013. Fast on a CPU."""
+    return _convolutions(spec, [(16, 8, 4), (32, 4, 2)])
+
+
+def nature(spec: EncoderSpec) -> nn.Module:
+    """The network of Mnih et al. 2015, with LayerNorm on its last layer."""
+    return _convolutions(spec, [(32, 8, 4), (64, 4, 2), (64, 3, 1)])
+
+
+class _Residual(nn.Module):
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual: Tensor = self.second(F.relu(self.first(F.relu(x))))
+        return x + residual
+
+
+def impala(spec: EncoderSpec) -> nn.Module:
+    """The residual network of Espeholt et al. 2018 (three stages of 16, 32, 32 channels)."""
+    channels, height, width = spec.frames, spec.height, spec.width
+    parts: list[nn.Module] = []
+    for out in (16, 32, 32):
+        parts += [nn.Conv2d(channels, out, 3, padding=1), nn.MaxPool2d(3, 2, padding=1), _Residual(out), _Residual(out)]
+        channels, height, width = out, (height + 1) // 2, (width + 1) // 2
+    linear = nn.Linear(channels * height * width, spec.feature_dim)
+    return nn.Sequential(*parts, nn.ReLU(), nn.Flatten(), linear, nn.LayerNorm(spec.feature_dim), nn.ReLU())
+
+
+ENCODERS: dict[str, Callable[[EncoderSpec], nn.Module]] = {"small": small, "nature": nature, "impala": impala}
+
+
+def make_encoder(spec: EncoderSpec) -> Encoder:
+    """Build the encoder that a spec names, its weights fresh from torch's global generator.
+
+    Raises:
+        ValueError: if there is no such network or the observations are too small for it.
+    """
+    if spec.network not in ENCODERS:
+        raise ValueError(f"there is no encoder {spec.network!r}; choose from {', '.join(ENCODERS)}")
+    encoder = Encoder(spec, ENCODERS[spec.network](spec))
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.orthogonal_(module.weight, 2**0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    # The GPU's and the CPU's fast kernels want channels last.
+    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

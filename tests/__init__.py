@@ -1,0 +1,1 @@
+"""Tests mirror the tree: tests/envs tests envs, and so on."""

@@ -1,0 +1,174 @@
+"""Train an agent: `python train.py [ppo|dqn] [flags]`. See `python train.py ppo --help`."""
+
+import sys
+import threading
+from dataclasses import asdict, dataclass, field, make_dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import envs
+from experiment.command import main_line, parse
+from experiment.errors import UserError
+
+TOTAL_STEPS = {"ppo": 2_000_000, "dqn": 1_000_000}
+FILM_SECONDS = 60
+
+
+@dataclass
+class Common:
+    """The run as a whole."""
+
+    out: Path | None = None
+    """the run's folder; a new one in runs/ if not given"""
+    total_steps: int | None = None
+    """decisions to train for, over all games; each algorithm has its own default"""
+    seed: int = 0
+    """of the games, the weights and everything that is drawn"""
+    device: str = "auto"
+    """auto, cpu or cuda"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """number format of the network; auto measures which is faster here"""
+    threads: int = 0
+    """CPU threads; 0 for one a core"""
+    quiet: bool = False
+    """no progress line"""
+
+
+@dataclass
+class Resume:
+    """Go on with a run from its last checkpoint."""
+
+    resume: Path
+    """the run's folder"""
+    total_steps: int | None = None
+    """a new length of the whole run"""
+    quiet: bool = False
+    """no progress line"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    if not {"-h", "--help"} & set(argv):
+        # Beside torch's import, which takes about as long.
+        threading.Thread(target=envs.compile_game, args=(envs.FLAPPY_BIRD,), daemon=True).start()
+    from agents.build import ALGORITHMS, EyesConfig, GameConfig
+    from experiment.runner import RunnerConfig
+
+    if any(word.split("=")[0] == "--resume" for word in argv):
+        return _resume(parse(Resume, argv, "train.py"))
+    name = argv[0] if argv and not argv[0].startswith("-") else "ppo"
+    if name not in ALGORITHMS:
+        raise UserError(f"there is no algorithm {name!r}; choose from {', '.join(ALGORITHMS)}")
+    groups: dict[str, Any] = {
+        "common": Common,
+        "game": GameConfig,
+        "eyes": EyesConfig,
+        "learner": ALGORITHMS[name][1],
+        "runner": RunnerConfig,
+    }
+    command = make_dataclass(name, [(key, kind, field(default_factory=kind)) for key, kind in groups.items()])
+    others = ", ".join(other for other in ALGORITHMS if other != name)
+    about = f"Train an agent with {name} (also: {others}). To go on with a run: python train.py --resume FOLDER"
+    return _train(name, parse(command, argv[1:] if name in argv[:1] else argv, f"train.py {name}", about))
+
+
+def _train(name: str, command: Any) -> int:
+    from agents.build import Settings, make_algorithm
+    from agents.device import choose_compute
+    from experiment.run import Run
+
+    common, game = command.common, command.game
+    _check(common, game, command.eyes, command.learner, command.runner)
+    device, precision, threads = choose_compute(common.device, common.precision, common.threads)
+    total_steps = common.total_steps or TOTAL_STEPS[name]
+    settings = Settings(name, game, command.eyes, command.learner, total_steps, common.seed, device, precision, threads)
+    algorithm = make_algorithm(settings)
+    config = asdict(settings) | {"runner": asdict(command.runner)}
+    run = Run.create(common.out, config, f"{name}-{game.game.name}-{common.seed}")
+    print(f"{name} learns {game.env} ({game.preset}) on {device}, {precision}, {threads} threads", file=sys.stderr)
+    return _run(run, algorithm, settings, command.runner, common.quiet)
+
+
+def _resume(command: Resume) -> int:
+    from agents.build import Settings, make_algorithm
+    from agents.device import set_threads
+    from experiment import checkpoint
+    from experiment.run import Run
+    from experiment.runner import RunnerConfig
+
+    run = Run.open(command.resume)
+    run.lock()
+    config = dict(run.config)
+    runner = RunnerConfig(**config.pop("runner"))
+    settings = Settings.parse(config, str(run.path))
+    settings.total_steps = command.total_steps or settings.total_steps
+    set_threads(settings.threads)
+    tensors, meta = checkpoint.load(checkpoint.latest(run.path))
+    algorithm = make_algorithm(settings)
+    checkpoint.fit(algorithm.state_dict(), tensors, f"the {settings.algorithm} run in {run.path}")
+    algorithm.load_state_dict(tensors)
+    checkpoint.rewind(run.path, algorithm.steps)
+    run.truncate_metrics(algorithm.steps)
+    print(f"{settings.algorithm} goes on at {algorithm.steps:,} of {settings.total_steps:,} steps", file=sys.stderr)
+    return _run(run, algorithm, settings, runner, command.quiet, meta["seconds"])
+
+
+def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seconds: float | None = None) -> int:
+    from experiment.evaluate import evaluate
+    from experiment.runner import Runner
+
+    def play(episodes: int, cap: int) -> dict[str, Any]:
+        return evaluate(settings.game.make, algorithm.act, settings.eyes.frames, episodes, score_cap=cap)
+
+    runner = Runner(run, algorithm, settings.total_steps, play, config, seconds or 0.0, quiet)
+    complete = runner.train(resumed=seconds is not None)
+    print(f"run: {run.path}", file=sys.stderr)
+    if not complete:
+        return 130
+    if config.evaluate_seconds:
+        _judge(run, config)
+    return 0
+
+
+def _judge(run: Any, config: Any) -> None:
+    """Evaluate the best policy for good, and film it."""
+    from agents.build import load_player
+    from experiment.evaluate import evaluate, one_line, save_evaluation
+    from experiment.pictures import film
+    from experiment.show import show
+
+    player = load_player(run.path)
+    game, frames = player.settings.game, player.settings.eyes.frames
+    print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
+    result = evaluate(game.make, player.act, frames, config.final_episodes, seed=1, score_cap=config.final_cap)
+    result = {"env": game.env, "preset": game.preset, **result}
+    save_evaluation(run.path / "evaluation.json", result)
+    print(one_line(result), file=sys.stderr)
+    pictures = (frame.picture for frame in show(game.make, player.act, frames, game.frame_skip))
+    film(islice(pictures, FILM_SECONDS * game.game.fps), run.path / "best.mp4", game.game.fps)
+    print(f"watch it: python play.py {run.path}   (or open {run.path / 'best.mp4'})", file=sys.stderr)
+
+
+def _check(*groups: Any) -> None:
+    """Refuse what can't be meant, before anything is made.
+
+    Raises:
+        UserError: naming the flag.
+    """
+    may_be_zero = {"seed", "threads", "keep", "evaluate_seconds", "prioritized", "importance", "epsilon", "gamma"}
+    may_be_zero |= {"learning_starts", "exploration_steps", "entropy_coef", "value_coef", "gae_lambda", "averaging"}
+    at_most_one = {"gamma", "gae_lambda", "averaging", "epsilon", "importance", "target_rate"}
+    for group in groups:
+        for name, value in vars(group).items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            flag = f"--{name.replace('_', '-')}"
+            if value < 0 or (value == 0 and name not in may_be_zero) or value != value:
+                raise UserError(f"{flag} must be {'at least' if name in may_be_zero else 'more than'} 0, not {value}")
+            if name in at_most_one and value > 1:
+                raise UserError(f"{flag} must be at most 1, not {value}")
+
+
+if __name__ == "__main__":
+    main_line(main)
