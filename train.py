@@ -11,7 +11,7 @@ import envs
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 
-TOTAL_STEPS = {"ppo": 2_000_000, "dqn": 1_000_000}
+TOTAL_STEPS = {"ppo": 1_500_000, "dqn": 1_000_000}
 FILM_SECONDS = 60
 
 

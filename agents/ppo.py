@@ -30,9 +30,9 @@ class PPOConfig:
     """steps of each game between two updates"""
     epochs: int = 1
     """passes over each rollout"""
-    minibatch: int = 512
+    minibatch: int = 256
     """samples a gradient step, about"""
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     """Adam's step size at the start"""
     anneal: bool = True
     """lower the learning rate linearly to a tenth over the run"""

@@ -95,10 +95,9 @@ class Runner:
         self.run, self.algorithm, self.total_steps = run, algorithm, total_steps
         self.evaluate, self.config, self.quiet = evaluate, config, quiet
         self._earlier = seconds
-        self._best = max(
-            (line["eval/score_mean"] for line in read_metrics(run.metrics) if "eval/score_mean" in line),
-            default=float("-inf"),
-        )
+        record = read_metrics(run.metrics) if run.metrics.exists() else []
+        scores = [line["eval/score_mean"] for line in record if "eval/score_mean" in line]
+        self._best = max(scores, default=float("-inf"))
 
     @property
     def seconds(self) -> float:
