@@ -156,7 +156,17 @@ def _check(*groups: Any) -> None:
     Raises:
         UserError: naming the flag.
     """
-    may_be_zero = {"seed", "threads", "keep", "evaluate_seconds", "prioritized", "importance", "epsilon", "gamma"}
+    may_be_zero = {
+        "seed",
+        "threads",
+        "keep",
+        "evaluate_seconds",
+        "max_seconds",
+        "prioritized",
+        "importance",
+        "epsilon",
+        "gamma",
+    }
     may_be_zero |= {"learning_starts", "exploration_steps", "entropy_coef", "value_coef", "gae_lambda", "averaging"}
     at_most_one = {"gamma", "gae_lambda", "averaging", "epsilon", "importance", "target_rate"}
     for group in groups:

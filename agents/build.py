@@ -135,7 +135,7 @@ class Settings:
             UserError: if something is missing, unknown or of another type, naming it.
         """
         try:
-            config = dict(config)
+            config = {key: value for key, value in config.items() if key != "runner"}
             learner = ALGORITHMS[config["algorithm"]][1]
             config["learner"] = _read(learner, config["learner"])
             config["game"] = _read(GameConfig, config["game"])

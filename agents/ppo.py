@@ -36,13 +36,13 @@ class PPOConfig:
     """Adam's step size at the start"""
     anneal: bool = True
     """lower the learning rate linearly to a tenth over the run"""
-    gamma: float = 0.97
+    gamma: float = 0.95
     """discount per decision"""
     gae_lambda: float = 0.9
     """lambda of generalised advantage estimation"""
     clip: float = 0.2
     """how far the new policy may go from the old: ratio within 1 - clip and 1 + clip"""
-    entropy_coef: float = 0.01
+    entropy_coef: float = 0.003
     """weight of the entropy bonus"""
     value_coef: float = 0.5
     """weight of the value loss"""

@@ -38,6 +38,8 @@ class Settings:
     """runs, with seeds first_seed, first_seed + 1, ..."""
     first_seed: int = 0
     """the first run's seed"""
+    limit: float = 300.0
+    """seconds after which a run is stopped, whatever it has reached"""
     every: float = 5.0
     """seconds from one checkpoint to the next: the resolution of the answer"""
     mean: float = 50.0
@@ -76,7 +78,13 @@ def judge(player: Player, share: float | None = None) -> dict[str, Any] | None:
 
 def train(settings: Settings, seed: int, folder: Path) -> None:
     """Train one seed in a process of its own."""
-    flags = ["--evaluate-seconds=0", f"--checkpoint-seconds={settings.every}", "--keep=0", "--quiet"]
+    flags = [
+        "--evaluate-seconds=0",
+        f"--checkpoint-seconds={settings.every}",
+        f"--max-seconds={settings.limit}",
+        "--keep=0",
+        "--quiet",
+    ]
     command = [sys.executable, "train.py", settings.algo, f"--seed={seed}", f"--out={folder}", *flags]
     done = subprocess.run([*command, *settings.train_args], capture_output=True, text=True)
     if done.returncode:
@@ -138,6 +146,7 @@ def main() -> None:
         "score_cap": CAP,
         "episodes": EPISODES,
         "resolution_seconds": settings.every,
+        "limit_seconds": settings.limit,
         "train_args": settings.train_args,
         "machine": machine("torch", "numba", "numpy"),
         "median_seconds_to_mean": median([run["seconds_to_mean"] for run in runs]),

@@ -24,6 +24,8 @@ BEST = "best"  # the checkpoint of the best evaluation, beside checkpoints/
 class RunnerConfig:
     """What happens on the way."""
 
+    max_seconds: float = 0.0
+    """stop after this much wall-clock time, start-up included, and save; 0 for no limit"""
     checkpoint_seconds: float = 30.0
     """seconds from one checkpoint to the next"""
     keep: int = 2
@@ -115,7 +117,7 @@ class Runner:
             Progress(self.total_steps, start_steps=first_steps, quiet=self.quiet) as progress,
             Interruption() as interruption,
         ):
-            while algorithm.steps < self.total_steps and not interruption.asked:
+            while algorithm.steps < self.total_steps and not interruption.asked and not self._late():
                 numbers = algorithm.iterate()
                 now = time.monotonic()
                 if now - logged >= 1.0 or algorithm.steps >= self.total_steps:
@@ -137,6 +139,9 @@ class Runner:
                 progress.note(f"stopped at {algorithm.steps:,} steps; go on with --resume {self.run.path}")
         self._draw_curve()
         return not interruption.asked
+
+    def _late(self) -> bool:
+        return 0 < self.config.max_seconds <= self.seconds
 
     def save(self) -> None:
         """Write a checkpoint."""

@@ -1,0 +1,98 @@
+"""Generalised advantages against their definition as a mean of n-step advantages, in float64."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from agents.returns import gae
+
+
+def by_definition(
+    rewards: NDArray[Any], values: NDArray[Any], terminated: NDArray[Any], truncated: NDArray[Any], g: float, lam: float
+) -> NDArray[np.float64]:
+    """A = (1 - lambda) (A1 + lambda A2 + lambda^2 A3 + ...), Schulman et al. 2016, equation 16.
+
+    An is the sum of n discounted rewards and the value after them, less the value before. Past the end of
+    the episode or the rollout nothing changes any more, so that the last An stands for all that follow.
+    """
+    steps, games = rewards.shape
+    advantages = np.zeros((steps, games))
+    for game in range(games):
+        for t in range(steps):
+            n_step, total = [], 0.0
+            for k in range(t, steps):
+                total += g ** (k - t) * rewards[k, game]
+                after = 0.0 if terminated[k, game] else g ** (k - t + 1) * values[k + 1, game]
+                n_step.append(total + after - values[t, game])
+                if terminated[k, game] or truncated[k, game]:
+                    break
+            weights = [(1 - lam) * lam**n for n in range(len(n_step) - 1)] + [lam ** (len(n_step) - 1)]
+            advantages[t, game] = np.dot(weights, n_step)
+    return advantages
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.5, 0.9, 1.0])
+@pytest.mark.parametrize("gamma", [0.5, 0.97, 1.0])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
+def test_random_episodes(gamma: float, lam: float, share: float) -> None:
+    rng = np.random.default_rng(int(100 * (gamma + 2 * lam + 4 * share)))
+    rewards, values = rng.normal(size=(40, 6)), rng.normal(size=(41, 6))
+    ends, deaths = rng.random((40, 6)) < share, rng.random((40, 6)) < 0.5
+    terminated, truncated = ends & deaths, ends & ~deaths
+    if share:  # also at both edges
+        terminated[[0, -1], 0], truncated[[0, -1], 1] = True, True
+        truncated[:, 0] &= ~terminated[:, 0]
+        terminated[:, 1] &= ~truncated[:, 1]
+    expected = by_definition(rewards, values, terminated, truncated, gamma, lam)
+    flags = torch.from_numpy(terminated), torch.from_numpy(truncated)
+    advantages, returns = gae(torch.from_numpy(rewards), torch.from_numpy(values), *flags, gamma, lam)
+    assert advantages.shape == returns.shape == (40, 6)
+    assert np.abs(advantages.numpy() - expected).max() < 1e-6
+    assert np.abs(returns.numpy() - expected - values[:-1]).max() < 1e-6
+    single, _ = gae(torch.from_numpy(rewards).float(), torch.from_numpy(values).float(), *flags, gamma, lam)
+    assert single.dtype == torch.float32
+    assert np.abs(single.numpy() - expected).max() < 1e-6 * max(1, np.abs(expected).max()) * 4
+
+
+REWARDS, VALUES = torch.tensor([[1.0], [2.0], [4.0]]), torch.tensor([[10.0], [20.0], [30.0], [40.0]])
+NO = torch.zeros(3, 1, dtype=torch.bool)
+
+
+def at(*steps: int) -> torch.Tensor:
+    flags = NO.clone()
+    flags[list(steps)] = True
+    return flags
+
+
+def test_lambda_0_is_one_step_ahead() -> None:
+    advantages, returns = gae(REWARDS, VALUES, NO, NO, 0.5, 0.0)
+    assert advantages.flatten().tolist() == [1 + 10 - 10, 2 + 15 - 20, 4 + 20 - 30]
+    assert returns.flatten().tolist() == [11, 17, 24]
+    advantages, _ = gae(REWARDS, VALUES, at(1), NO, 0.5, 0.0)
+    assert advantages.flatten().tolist() == [1, 2 - 20, -6]
+    advantages, _ = gae(REWARDS, VALUES, NO, at(1), 0.5, 0.0)
+    assert advantages.flatten().tolist() == [1, -3, -6]  # truncated: as if nothing had ended
+
+
+def test_lambda_1_is_the_whole_return() -> None:
+    _, returns = gae(REWARDS, VALUES, NO, NO, 0.5, 1.0)
+    assert returns.flatten().tolist() == [1 + 1 + 1 + 40 / 8, 2 + 2 + 10, 4 + 20]
+    _, returns = gae(REWARDS, VALUES, at(1), NO, 0.5, 1.0)
+    assert returns.flatten().tolist() == [1 + 1, 2, 24]
+    _, returns = gae(REWARDS, VALUES, NO, at(1), 0.5, 1.0)
+    assert returns.flatten().tolist() == [1 + 1 + 30 / 4, 2 + 15, 24]
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.9, 1.0])
+def test_a_constant_reward_is_worth_the_same_however_often_it_is_cut(lam: float) -> None:
+    rewards, values = torch.ones(12, 2), torch.full((13, 2), 10.0)
+    cut = torch.zeros(12, 2, dtype=torch.bool)
+    cut[[3, 7], 0], cut[11, 1] = True, True
+    advantages, returns = gae(rewards, values, torch.zeros_like(cut), cut, 0.9, lam)
+    torch.testing.assert_close(returns, torch.full((12, 2), 10.0))
+    torch.testing.assert_close(advantages, torch.zeros(12, 2), atol=1e-5, rtol=0)
+    dead, _ = gae(rewards, values, cut, torch.zeros_like(cut), 0.9, lam)
+    assert dead[cut].tolist() == [-9.0] * 3
