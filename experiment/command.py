@@ -27,7 +27,7 @@ def parse(kind: Any, argv: Sequence[str], program: str, description: str = "") -
                 args=list(argv),
                 prog=f"python {program}",
                 description=description or None,
-                config=(tyro.conf.OmitArgPrefixes, tyro.conf.FlagConversionOff),
+                config=(tyro.conf.OmitArgPrefixes,),
             )
     except SystemExit as stop:
         if stop.code in (0, None):
