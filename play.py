@@ -5,7 +5,9 @@ import sys
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import tyro
 
 from experiment.command import main_line, parse
 from experiment.errors import UserError
@@ -17,7 +19,7 @@ SHIPPED = Path(__file__).parent / "agents" / "pretrained" / "flappy_bird"
 class Play:
     """Watch a trained agent; without a run, the one that ships with Wingbeat."""
 
-    run: Path | None = None
+    run: Annotated[Path | None, tyro.conf.Positional] = None
     """a run's folder or one of its checkpoints; the shipped agent if not given"""
     human: bool = False
     """play yourself, with the keyboard"""
@@ -47,8 +49,7 @@ class Play:
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
-    given = [argv[0]] if argv and not argv[0].startswith("-") else []
-    command = parse(Play, ["--run", *argv] if given else argv, "play.py")
+    command = parse(Play, argv, "play.py")
     for name in ("episodes", "seconds", "scale"):
         if not getattr(command, name) > 0:
             raise UserError(f"--{name} must be more than 0, not {getattr(command, name)}")

@@ -49,9 +49,9 @@ class Resume:
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
+    compiling = threading.Thread(target=_compile, daemon=True)
     if not {"-h", "--help"} & set(argv):
-        # Beside torch's import, which takes about as long.
-        threading.Thread(target=envs.compile_game, args=(envs.FLAPPY_BIRD,), daemon=True).start()
+        compiling.start()  # beside torch's import, which takes about as long
     from agents.build import ALGORITHMS, EyesConfig, GameConfig
     from experiment.runner import RunnerConfig
 
@@ -70,7 +70,14 @@ def main(argv: list[str]) -> int:
     command = make_dataclass(name, [(key, kind, field(default_factory=kind)) for key, kind in groups.items()])
     others = ", ".join(other for other in ALGORITHMS if other != name)
     about = f"Train an agent with {name} (also: {others}). To go on with a run: python train.py --resume FOLDER"
-    return _train(name, parse(command, argv[1:] if name in argv[:1] else argv, f"train.py {name}", about))
+    flags = parse(command, argv[1:] if name in argv[:1] else argv, f"train.py {name}", about)
+    compiling.join()  # what comes next measures speed
+    return _train(name, flags)
+
+
+def _compile() -> None:
+    """Play a first frame, for which the game is compiled."""
+    envs.GameVectorEnv(envs.FLAPPY_BIRD).reset(seed=0)
 
 
 def _train(name: str, command: Any) -> int:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.device import autocast
+from agents.exploration import Leaning
 from agents.replay import Batch, Replay
 from agents.rollout import Episodes
 from agents.state import load_optimizer_state, nest, optimizer_state, part
@@ -39,7 +40,7 @@ class DQNConfig:
     """Adam's step size at the start"""
     anneal: bool = True
     """lower the learning rate linearly to a tenth over the run"""
-    gamma: float = 0.97
+    gamma: float = 0.95
     """discount per decision"""
     n_step: int = 3
     """rewards summed before bootstrapping"""
@@ -53,8 +54,10 @@ class DQNConfig:
     """how far importance weights correct for priorities at the start; rises to 1 over the run"""
     epsilon: float = 0.01
     """share of random actions after exploration"""
+    exploration: float = 2.0
+    """random actions follow a leaning of each game's own: standard deviation of its logits; 0 for uniform"""
     exploration_steps: int = 50_000
-    """steps over which that share falls from 1"""
+    """steps over which the share of random actions falls from 1"""
     target_rate: float = 0.005
     """share by which the target network moves towards the online one at each gradient step"""
     max_grad_norm: float = 10.0
@@ -123,6 +126,8 @@ class DQN:
         self.network = self.make_network(encoder, self.actions, config).to(device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        generator = torch.Generator().manual_seed(seed)
+        self.leaning = Leaning(config.num_envs, self.actions, config.exploration, generator)
         self.episodes = Episodes()
         self.steps = 0
         self._filled = 0  # steps in the replay; after a resume it begins empty
@@ -194,7 +199,7 @@ class DQN:
     def _play(self) -> None:
         """Step every game once, epsilon-greedily."""
         games = self.config.num_envs
-        actions = self.rng.integers(self.actions, size=games)
+        actions = self.leaning.actions().numpy()
         epsilon = self._epsilon()
         if epsilon < 1:
             with autocast(self.device, self.precision):
@@ -203,6 +208,7 @@ class DQN:
             actions = np.where(greedy, q.argmax(-1).cpu().numpy(), actions)
         info, ended = self.replay.add(actions)
         self.episodes.add(info, ended)
+        self.leaning.renew(torch.from_numpy(ended))
         self.steps += games
         self._filled += games
 

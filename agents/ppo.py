@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.device import autocast
+from agents.exploration import Leaning
 from agents.returns import gae
 from agents.rollout import Episodes, Rollout
 from agents.state import load_optimizer_state, nest, optimizer_state, part
@@ -121,7 +122,7 @@ class PPO:
         self.network.encoder.fit_normalization(self.rollout.explore(self.generator))
         self.average = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        self.leaning = torch.randn(config.num_envs, envs.single_action_space.n, generator=self.generator)
+        self.leaning = Leaning(config.num_envs, int(envs.single_action_space.n), config.exploration, self.generator)
         self.episodes = Episodes()
         self.steps = 0
 
@@ -151,7 +152,7 @@ class PPO:
             **nest("optimizer", optimizer_state(self.optimizer)),
             **nest("rollout", self.rollout.state_dict()),
             **nest("episodes", self.episodes.state_dict()),
-            "leaning": self.leaning.clone(),
+            "leaning": self.leaning.offsets.clone(),
             "generator": self.generator.get_state(),
             "steps": torch.tensor(self.steps),
         }
@@ -163,7 +164,7 @@ class PPO:
         load_optimizer_state(self.optimizer, part("optimizer", state))
         self.rollout.load_state_dict(part("rollout", state))
         self.episodes.load_state_dict(part("episodes", state))
-        self.leaning = state["leaning"].clone()
+        self.leaning.offsets = state["leaning"].clone()
         self.generator.set_state(state["generator"])
         self.steps = int(state["steps"])
 
@@ -176,21 +177,20 @@ class PPO:
         with autocast(self.device, self.precision):
             for t in range(rollout.steps):
                 logits, value = self.network(rollout.at(t))
-                logits, values[t] = logits.cpu() + self._exploration() * self.leaning, value.cpu()
+                logits, values[t] = logits.cpu() + self._exploration() * self.leaning.offsets, value.cpu()
                 actions = torch.multinomial(logits.softmax(-1), 1, generator=self.generator).squeeze(-1)
                 log_probs[t] = logits.log_softmax(-1).gather(-1, actions[:, None]).squeeze(-1)
                 info = rollout.add(t, actions)
                 over = rollout.terminated[t] | rollout.truncated[t]
                 self.episodes.add(info, over.numpy())
-                if over.any():
-                    new = torch.randn(int(over.sum()), self.leaning.shape[1], generator=self.generator)
-                    self.leaning[over] = new
+                self.leaning.renew(over)
             values[-1] = self.network(rollout.at(rollout.steps))[1].cpu()
         self.steps += rollout.steps * n
         return values, log_probs
 
     def _exploration(self) -> float:
-        return self.config.exploration * max(0.0, 1 - self.steps / max(1, self.config.exploration_steps))
+        """What share of their leaning the games still follow."""
+        return max(0.0, 1 - self.steps / max(1, self.config.exploration_steps))
 
     def _update(self, values: Tensor, old_log_probs: Tensor) -> dict[str, float]:
         config, rollout = self.config, self.rollout
