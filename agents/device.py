@@ -78,7 +78,7 @@ def fastest_precision(device: torch.device) -> str:
     bf16 is several times faster than fp32 on some CPUs and slower on others, so only a measurement tells.
     """
     encoder = make_encoder(EncoderSpec()).to(device)
-    observations = torch.zeros(256, 2, 84, 84, dtype=torch.uint8, device=device)
+    observations = torch.zeros(128, 2, 84, 84, dtype=torch.uint8, device=device)
     times = dict.fromkeys(PRECISIONS, float("inf"))
     for _ in range(3):  # in turn, so that a busy moment hits both; the first time warms up
         for name in PRECISIONS:

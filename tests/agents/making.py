@@ -1,0 +1,48 @@
+"""Small agents on small games, and when two of them are the same."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from envs import Game, GameVectorEnv
+from experiment.evaluate import evaluate
+from perception import EncoderSpec, make_encoder
+
+
+def make(algorithm: Any, config: Any, game: Game, seed: int, total_steps: int, envs: Mapping[str, Any]) -> Any:
+    """Make an agent on the CPU, in fp32; two frames a stack on full observations, one on smaller ones."""
+    games = GameVectorEnv(game, config.num_envs, **envs)
+    _, height, width = games.single_observation_space.shape or (0, 0, 0)
+    torch.manual_seed(seed)
+    encoder = make_encoder(EncoderSpec("small", 1 if height < 84 else 2, height, width, 64))
+    return algorithm(games, encoder, config, total_steps, seed, torch.device("cpu"), "fp32")
+
+
+def make_tiny(algorithm: Any, config: Any, game: Game, total_steps: int = 10_000, **changes: Any) -> Any:
+    """Make an agent on 24 x 24 pixels; max_frames goes to the game, other changes to the config."""
+    envs = {"size": (24, 24), "max_frames": changes.pop("max_frames", None)}
+    return make(algorithm, replace(config, **changes), game, 0, total_steps, envs)
+
+
+def share_caught(agent: Any, game: Game) -> float:
+    """Mean score over 200 fresh episodes."""
+
+    def games(**settings: Any) -> GameVectorEnv:
+        return GameVectorEnv(game, size=(24, 24), **settings)
+
+    return float(evaluate(games, agent.act, 1, 200, score_cap=None)["score_mean"])
+
+
+def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether two states are equal to the last bit, NaN included."""
+    return one.keys() == other.keys() and all(
+        one[key].shape == other[key].shape and one[key].numpy().tobytes() == other[key].numpy().tobytes() for key in one
+    )
+
+
+def copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take a state out of its agent's hands."""
+    return {key: value.clone() for key, value in state.items()}

@@ -1,0 +1,225 @@
+"""DQN: its targets and loss by hand, what a resumed run keeps, and that it learns what can be learned."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents.dqn import DQN, DQNConfig, QNetwork, q_loss, q_targets
+from agents.replay import Batch
+from envs import FLAPPY_BIRD
+from perception import EncoderSpec, make_encoder
+from tests.agents.games import CATCH, STILL
+from tests.agents.making import copy, make, make_tiny, same, share_caught
+
+CONFIG = replace(DQNConfig(), num_envs=4, capacity=2000, batch_size=32)
+
+
+def flappy(seed: int = 0, **changes: Any) -> DQN:
+    settings = {"learning_starts": 64, "exploration_steps": 300, **changes}
+    agent: DQN = make(DQN, replace(CONFIG, **settings), FLAPPY_BIRD, seed, 10_000, {"frame_skip": 2})
+    return agent
+
+
+def batch_of(returns: list[float], discounts: list[float]) -> Batch:
+    empty, n = torch.zeros(0), len(returns)
+    actions, weights = torch.zeros(n, dtype=torch.int64), torch.ones(n)
+    return Batch(empty, actions, torch.tensor(returns), empty, torch.tensor(discounts), weights, np.arange(n))
+
+
+def test_targets_by_hand() -> None:
+    batch = batch_of([1.0, 2.0, -1.0], [0.9, 0.0, 0.5])  # the second has died
+    target = torch.tensor([[1.0, 3.0], [5.0, 2.0], [-4.0, -6.0]])
+    online = torch.tensor([[9.0, 0.0], [0.0, 1.0], [2.0, 3.0]])
+    assert q_targets(batch, target, None).tolist() == pytest.approx([1 + 0.9 * 3, 2.0, -1 - 0.5 * 4])
+    # Double: the online network prefers the first action, the second, the second.
+    assert q_targets(batch, target, online).tolist() == pytest.approx([1 + 0.9 * 1, 2.0, -1 - 0.5 * 6])
+    assert q_targets(batch, target, online).shape == (3,)
+
+
+def test_loss_by_hand() -> None:
+    q = torch.tensor([[1.0, 7.0], [2.0, 8.0], [3.0, 9.0]])
+    actions, targets, weights = torch.tensor([0, 1, 1]), torch.tensor([1.5, 5.0, 9.0]), torch.tensor([1.0, 0.5, 1.0])
+    loss, errors = q_loss(q, actions, targets, weights)
+    assert errors.tolist() == [-0.5, 3.0, 0.0]
+    # Huber: e^2 / 2 up to 1, then |e| - 1/2.
+    by_hand = [0.125, 0.5 * 2.5, 0.0]
+    assert loss.item() == pytest.approx(sum(by_hand) / 3)
+    singles = [q_loss(q[[i]], actions[[i]], targets[[i]], weights[[i]])[0].item() for i in range(3)]
+    assert singles == pytest.approx(by_hand)
+    assert errors.shape == (3,)
+
+
+def test_only_the_chosen_actions_are_corrected() -> None:
+    q = torch.tensor([[1.0, 7.0, 4.0], [2.0, 8.0, 4.0]]).requires_grad_()
+    loss, errors = q_loss(q, torch.tensor([2, 0]), torch.tensor([0.0, 2.5]), torch.ones(2))
+    (gradient,) = torch.autograd.grad(loss, q)
+    assert gradient.tolist() == [[0, 0, 0.5], [-0.25, 0, 0]]
+    assert not errors.requires_grad
+
+
+def test_dueling_values_are_the_mean_over_actions() -> None:
+    """Q = V + A - mean A: the mean of Q is V, and what all advantages share changes nothing."""
+    torch.manual_seed(0)
+    network = QNetwork(make_encoder(EncoderSpec("small", 2, 40, 48, 32)), 5, dueling=True)
+    observations = torch.randint(256, (7, 2, 40, 48), dtype=torch.uint8)
+    with torch.no_grad():
+        (q,) = network(observations)
+        assert q.shape == (7, 5)
+        assert network.value is not None
+        value = network.value(network.encoder(observations)).squeeze(-1)
+        torch.testing.assert_close(q.mean(-1), value)
+        assert q.std(-1).min() > 0
+        network.advantage.bias += 3.0
+        torch.testing.assert_close(network(observations)[0], q)
+        network.value.bias += 3.0
+        torch.testing.assert_close(network(observations)[0], q + 3)
+    plain = QNetwork(make_encoder(EncoderSpec("small", 2, 40, 48, 32)), 5, dueling=False)
+    with torch.no_grad():
+        before = plain(observations)[0]
+        plain.advantage.bias += torch.arange(5.0)
+        torch.testing.assert_close(plain(observations)[0], before + torch.arange(5.0))
+
+
+def test_the_target_network_follows_slowly() -> None:
+    agent = flappy(target_rate=0.25, learning_starts=10_000)
+    for _ in range(4):
+        agent.iterate()
+    before = copy(dict(agent.target.named_parameters()))
+    agent._update()
+    now = dict(agent.network.named_parameters())
+    for key, value in agent.target.named_parameters():
+        torch.testing.assert_close(value, 0.75 * before[key] + 0.25 * now[key])
+        assert not value.requires_grad
+    assert not all(torch.equal(before[key], now[key]) for key in before)
+
+
+def test_random_actions_become_few() -> None:
+    agent = flappy(learning_starts=256, exploration_steps=512, epsilon=0.1)
+    shares = [agent.iterate()["train/epsilon"] for _ in range(8)]  # 128 steps each
+    assert shares == pytest.approx([1.0, 1.0, 0.75, 0.5, 0.25, 0.1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("ratio", [1.0, 4.0])
+def test_transitions_are_drawn_as_often_as_asked(ratio: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = make_tiny(DQN, CONFIG, CATCH, replay_ratio=ratio, learning_starts=64)
+    drawn: list[int] = []
+    sample = agent.replay.sample
+
+    def counted(batch: int, *rest: Any) -> Batch:
+        drawn.append(batch)
+        return sample(batch, *rest)
+
+    for _ in range(2):
+        agent.iterate()
+    monkeypatch.setattr(agent.replay, "sample", counted)
+    for _ in range(5):
+        agent.iterate()
+    assert sum(drawn) == pytest.approx(ratio * 5 * 32 * 4, rel=0.05)
+
+
+@pytest.mark.parametrize("prioritized", [0.0, 0.6])
+def test_learning_may_start_at_once(prioritized: float) -> None:
+    agent = make_tiny(DQN, CONFIG, CATCH, learning_starts=0, prioritized=prioritized)
+    metrics = agent.iterate()
+    assert metrics["train/loss"] >= 0
+
+
+def test_acting_is_greedy_and_changes_nothing() -> None:
+    agent = flappy(learning_rate=0.01, target_rate=0.5)
+    for _ in range(2):
+        agent.iterate()
+    agent.network.train()
+    observations = torch.randint(256, (300, 2, 84, 84), dtype=torch.uint8)
+    before = copy(agent.state_dict())
+    modes = [module.training for network in (agent.network, agent.target) for module in network.modules()]
+    torch_rng, own_rng = torch.get_rng_state(), repr(agent.rng.bit_generator.state)
+    actions = agent.act(observations)
+    assert torch.equal(actions, agent.act(observations))
+    assert actions.shape == (300,)
+    assert torch.equal(actions[:7], agent.act(observations[:7]))
+    assert same(before, agent.state_dict())
+    assert modes == [module.training for network in (agent.network, agent.target) for module in network.modules()]
+    assert torch.equal(torch_rng, torch.get_rng_state())
+    assert own_rng == repr(agent.rng.bit_generator.state)
+
+
+@pytest.mark.parametrize("prioritized", [0.0, 0.6])
+def test_a_seed_repeats_and_another_differs(prioritized: float) -> None:
+    runs = [flappy(seed, prioritized=prioritized) for seed in (1, 1, 2)]
+    logs = [repr([agent.iterate() for _ in range(3)]) for agent in runs]
+    assert "loss" in logs[0]
+    assert logs[0] == logs[1] != logs[2]
+    assert same(runs[0].state_dict(), runs[1].state_dict())
+    assert not same(runs[0].state_dict(), runs[2].state_dict())
+
+
+def test_a_resumed_run_keeps_all_but_the_replay() -> None:
+    begun = flappy(seed=3)
+    for _ in range(3):
+        begun.iterate()
+    state = copy(begun.state_dict())
+    resumed = flappy(seed=8)
+    assert not same(resumed.state_dict(), state)
+    resumed.load_state_dict(state)
+    assert same(resumed.state_dict(), state)
+    assert resumed.steps == begun.steps == 3 * 128
+    again = flappy(seed=9)
+    again.seed = resumed.seed
+    again.load_state_dict(state)
+    assert repr(again.iterate()) == repr(resumed.iterate())
+    assert same(again.state_dict(), resumed.state_dict())
+
+
+def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> None:
+    """Also if it was stopped twice before learning had begun."""
+    agent = flappy(learning_starts=200)
+    for _ in range(2):
+        state = copy(agent.state_dict())
+        agent = flappy(learning_starts=200)
+        agent.load_state_dict(state)
+        agent.iterate()  # 128 steps, too few for a replay that began empty
+    assert agent.steps == 256
+    state = copy(agent.state_dict())
+    agent = flappy(learning_starts=200)
+    agent.load_state_dict(state)
+    for _ in range(2):
+        agent.iterate()
+    for network in (agent.network, agent.target):
+        assert network.encoder.mean.std() > 10  # fresh from the constructor all are 127.5
+    state = copy(agent.state_dict())
+    mean = agent.network.encoder.mean.clone()
+    agent = flappy(learning_starts=200)
+    agent.load_state_dict(state)
+    for _ in range(2):
+        agent.iterate()
+    assert torch.equal(agent.network.encoder.mean, mean)  # the weights have learned with it
+
+
+@pytest.mark.parametrize("prioritized", [0.0, 0.6])
+def test_it_learns_to_catch(prioritized: float) -> None:
+    """A random player catches a quarter. So does this one with the discount's or the target's sign turned: tried."""
+    agent = make_tiny(
+        DQN, CONFIG, CATCH, total_steps=16_000, num_envs=16, capacity=8000, batch_size=64, replay_ratio=5.0,
+        learning_starts=500, learning_rate=2e-3, exploration_steps=6_000, target_rate=0.02, gamma=0.9,
+        prioritized=prioritized,
+    )  # fmt: skip
+    while agent.steps < agent.total_steps:
+        agent.iterate()
+    assert share_caught(agent, CATCH) >= 0.97
+
+
+@pytest.mark.parametrize("variant", [{}, {"n_step": 1, "double": False, "dueling": False}, {"prioritized": 0.6}])
+def test_a_reward_without_end_is_worth_what_it_should_be(variant: dict[str, Any]) -> None:
+    """1 / (1 - gamma) = 10; 3 or less if the cut every fourth step were taken for an end."""
+    agent = make_tiny(
+        DQN, CONFIG, STILL, max_frames=4, gamma=0.9, learning_starts=100, learning_rate=0.05, anneal=False,
+        replay_ratio=8.0, target_rate=0.1, exploration_steps=200, **variant,
+    )  # fmt: skip
+    for _ in range(20):
+        agent.iterate()
+    with torch.no_grad():
+        (q,) = agent.network(agent.replay.newest())
+    assert q.flatten().tolist() == pytest.approx([10.0] * 8, rel=0.1)

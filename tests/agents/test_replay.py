@@ -1,0 +1,205 @@
+"""The replay against counting games that know what should be drawn."""
+
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from gymnasium import spaces
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.replay import Batch, Replay
+from tests.agents.counters import Counters
+
+GAMMA = 0.9
+
+
+def transition(envs: Counters, time: int, game: int, n_step: int) -> tuple[float, float, int]:
+    """By hand: (discounted rewards, what the next value counts, when it is seen)."""
+    total, k, end = 0.0, 0, ""
+    while k < n_step and not end:
+        total += GAMMA**k * envs.rewards[time + k][game]
+        end = envs.ends[time + k][game]
+        k += 1
+    return total, 0.0 if end == "terminated" else GAMMA**k, time + k
+
+
+def check(replay: Replay, envs: Counters, batch: Batch) -> set[tuple[int, int]]:
+    """Compare a batch with what the games noted; returns the (time, game) that it holds."""
+    drawn = set()
+    for row, at in enumerate(batch.slots.tolist()):
+        slot, game = divmod(at, envs.num_envs)
+        time = replay.now - (replay.now - slot) % replay.slots
+        drawn.add((time, game))
+        assert envs.real[time][game], "drawn where a game was only reset"
+        total, discount, after = transition(envs, time, game, replay.n_step)
+        assert after <= replay.now
+        assert batch.observations[row].tolist() == envs.stack(time, game, replay.frames).tolist()
+        assert batch.next_observations[row].tolist() == envs.stack(after, game, replay.frames).tolist()
+        assert batch.actions[row] == envs.actions[time][game]
+        assert batch.returns[row].item() == pytest.approx(total, abs=1e-5)
+        assert batch.discounts[row].item() == pytest.approx(discount, abs=1e-6)
+    return drawn
+
+
+def play(replay: Replay, steps: int, rng: np.random.Generator) -> None:
+    for _ in range(steps):
+        replay.add(rng.integers(4, size=replay.games))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    games=st.integers(1, 3),
+    frames=st.integers(1, 4),
+    n_step=st.integers(1, 5),
+    spare=st.integers(2, 14),
+    longest=st.integers(1, 9),
+    steps=st.integers(0, 60),
+    alpha=st.sampled_from([0.0, 0.6]),
+    seed=st.integers(0, 1000),
+)
+def test_every_draw_is_what_happened(
+    games: int, frames: int, n_step: int, spare: int, longest: int, steps: int, alpha: float, seed: int
+) -> None:
+    envs, rng = Counters(games, seed, longest), np.random.default_rng(seed)
+    capacity = games * (frames + n_step + spare) + int(rng.integers(games))
+    replay = Replay(envs, capacity, frames, n_step, GAMMA, alpha)
+    replay.start(0)
+    play(replay, n_step + 1, rng)
+    while True:
+        batch = replay.sample(24, rng)
+        assert batch.observations.shape == batch.next_observations.shape == (24, frames, 2, 2)
+        assert batch.returns.shape == batch.discounts.shape == batch.weights.shape == batch.actions.shape == (24,)
+        check(replay, envs, batch)
+        replay.update_priorities(batch.slots, rng.normal(size=24).astype(np.float32))
+        if steps <= 0:
+            break
+        play(replay, min(steps, 11), rng)
+        steps -= 11
+    newest = [envs.stack(replay.now, game, frames).tolist() for game in range(games)]
+    assert replay.newest().tolist() == newest
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+@pytest.mark.parametrize("steps", [10, 23, 100])
+def test_everything_that_is_kept_can_be_drawn(steps: int, alpha: float) -> None:
+    envs, rng = Counters(3, longest=5), np.random.default_rng(0)
+    frames, n_step, slots = 2, 3, 20
+    replay = Replay(envs, 3 * slots, frames, n_step, GAMMA, alpha)
+    replay.start(0)
+    play(replay, steps, rng)
+    drawn = check(replay, envs, replay.sample(3000, rng))
+    # The oldest need their stack, the newest their n steps; the ring holds `slots` frames.
+    oldest = max(0, steps - slots + frames)
+    kept = {(time, game) for time in range(oldest, steps - n_step) for game in range(3) if envs.real[time][game]}
+    assert len(kept) >= 15
+    assert drawn >= kept
+    assert 0 < len(replay) <= 3 * slots
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_one_game_of_the_shortest_episodes_in_the_smallest_ring(alpha: float) -> None:
+    """Every second step is none, and yet there is always something to be drawn."""
+    envs, rng = Counters(1, longest=1), np.random.default_rng(0)
+    with pytest.raises(ValueError, match="too small"):
+        Replay(envs, 2 + 3 + 1, 2, 3, GAMMA, alpha)
+    replay = Replay(envs, 2 + 3 + 2, 2, 3, GAMMA, alpha)
+    replay.start(0)
+    play(replay, 4, rng)
+    for _ in range(20):
+        check(replay, envs, replay.sample(4, rng))
+        play(replay, 1, rng)
+
+
+class Blank:
+    """Games of which only their number and size matter."""
+
+    num_envs = 8
+    single_observation_space = spaces.Box(0, 255, (1, 84, 84), np.uint8)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_the_memory_foretold_is_the_memory_taken(alpha: float) -> None:
+    replay = Replay(Blank(), 4000, 2, 3, GAMMA, alpha)
+    parts: list[Any] = [*vars(replay).values(), *(vars(replay._tree).values() if replay._tree else [])]
+    taken = sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+    assert taken > 4000 * 84 * 84
+    assert Replay.memory(Blank(), 4000) == pytest.approx(taken, rel=0.05)
+
+
+def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=100 * 2**20))
+    with pytest.raises(MemoryError, match=r"200,000 transitions takes 1\.\d GiB and 0\.1 GiB are free") as caught:
+        Replay(Blank(), 200_000, 2, 3, GAMMA)
+    (advised,) = re.findall(r"--capacity (\d+)", str(caught.value))
+    assert 1_000 < int(advised) < 100 * 2**20 / 84 / 84
+    Replay(Blank(), int(advised), 2, 3, GAMMA)
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 8 * 6])
+def test_what_is_too_small_is_refused(capacity: int) -> None:
+    with pytest.raises(ValueError, match=r"too small for 8 games; give at least 512") as caught:
+        Replay(Blank(), capacity, 2, 3, GAMMA)
+    assert str(capacity) in str(caught.value)
+    Replay(Blank(), 512, 2, 3, GAMMA)
+
+
+def uninterrupted(alpha: float) -> tuple[Replay, list[int]]:
+    """A full ring in which no episode ends, and the slots of it that can be drawn whatever the rule."""
+    replay = Replay(Counters(2, longest=10**6), 40, 1, 1, GAMMA, alpha)
+    replay.start(0)
+    play(replay, 50, np.random.default_rng(0))
+    return replay, [(time % 20) * 2 + game for time in range(32, 49) for game in range(2)]
+
+
+def test_draws_are_uniform() -> None:
+    replay, slots = uninterrupted(0.0)
+    rng, counts = np.random.default_rng(1), np.zeros(40)
+    for _ in range(40):
+        batch = replay.sample(1000, rng)
+        counts += np.bincount(batch.slots, minlength=40)
+        assert (batch.weights == 1).all()
+    assert counts[slots].sum() > 0.9 * 40_000
+    expected = counts.sum() / (counts > 0).sum()
+    assert np.abs(counts[slots] - expected).max() < 5 * np.sqrt(expected)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_draws_are_in_proportion_to_priorities(alpha: float) -> None:
+    replay, slots = uninterrupted(alpha)
+    rng = np.random.default_rng(1)
+    errors = np.zeros(40, np.float32)
+    errors[slots] = np.random.default_rng(2).normal(size=len(slots)) * np.logspace(-2, 1, len(slots))
+    replay.update_priorities(np.arange(40), errors)
+    counts = np.zeros(40)
+    for _ in range(40):
+        batch = replay.sample(1000, rng, beta=0.7)
+        counts += np.bincount(batch.slots, minlength=40)
+        # w = (N P)^-beta, divided by the largest of the batch (Schaul et al. 2016, 3.4)
+        weights = np.abs(errors[batch.slots]) ** (-alpha * 0.7)
+        known = np.abs(errors[batch.slots]) > 0.3  # beside which the small constant added to errors is nothing
+        if weights[known].size:
+            ratio = batch.weights.numpy()[known] / weights[known]
+            assert ratio.max() / ratio.min() < 1.01
+        assert batch.weights.max() == 1
+    share = np.abs(errors) ** alpha / (np.abs(errors[slots]) ** alpha).sum()
+    got = counts / counts[slots].sum()
+    large = [slot for slot in slots if share[slot] > 0.02]
+    assert len(large) >= 5
+    tolerance = 5 * np.sqrt(share / 40_000) + 0.01 * share
+    assert (np.abs(got - share)[large] < tolerance[large]).all()
+    assert (got[[slot for slot in slots if share[slot] < 0.002]] < 0.005).all()
+
+
+def test_what_is_new_is_drawn_as_often_as_what_surprised_most() -> None:
+    replay, _ = uninterrupted(1.0)
+    errors = np.full(40, 0.01, np.float32)
+    errors[replay.sample(1, np.random.default_rng(0)).slots] = 5.0
+    replay.update_priorities(np.arange(40), errors)
+    play(replay, 2, np.random.default_rng(0))
+    drawn = np.bincount(replay.sample(4000, np.random.default_rng(0)).slots, minlength=40)
+    new = ((replay.now - 1) % 20) * 2, ((replay.now - 2) % 20) * 2
+    assert max(drawn[slot] for slot in new) > 0.15 * 4000
