@@ -152,7 +152,7 @@ class DQN:
         logs: list[dict[str, Tensor]] = []
         for _ in range(32):
             self._play()
-            if self._filled < self.config.learning_starts:
+            if self._filled < self.config.learning_starts or not len(self.replay):
                 continue
             if not self._fitted:
                 self._fit_normalization()
@@ -171,6 +171,7 @@ class DQN:
             **nest("optimizer", optimizer_state(self.optimizer)),
             **nest("episodes", self.episodes.state_dict()),
             "steps": torch.tensor(self.steps),
+            "fitted": torch.tensor(self._fitted),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -180,12 +181,12 @@ class DQN:
         load_optimizer_state(self.optimizer, part("optimizer", state))
         self.episodes.load_state_dict(part("episodes", state))
         self.steps = int(state["steps"])
-        self._fitted = self.steps >= self.config.learning_starts
+        self._fitted = bool(state["fitted"])
         self.rng = np.random.default_rng([self.seed, self.steps])
         self.replay.start(int(self.rng.integers(2**32)))
 
     def _epsilon(self) -> float:
-        begun = self.steps - self.config.learning_starts
+        begun = max(0, self.steps - self.config.learning_starts)
         return max(self.config.epsilon, 1 - begun / max(1, self.config.exploration_steps))
 
     def _fit_normalization(self) -> None:
@@ -231,7 +232,7 @@ class DQN:
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm, foreach=True)
         self.optimizer.step()
-        # target <- (1 - tau) target + tau online
-        torch._foreach_lerp_(list(self.target.parameters()), list(self.network.parameters()), config.target_rate)
+        with torch.no_grad():  # target <- (1 - tau) target + tau online
+            torch._foreach_lerp_(list(self.target.parameters()), list(self.network.parameters()), config.target_rate)
         self.replay.update_priorities(batch.slots, errors.cpu().numpy())
         return {"loss": loss.detach(), "q": q.detach().mean(), "error": errors.abs().mean()}

@@ -102,6 +102,9 @@ class PPO:
         seed: of the games and of all that is drawn here.
         device: where to compute.
         precision: "fp32" or "bf16".
+
+    Raises:
+        ValueError: if a rollout may hold nothing but resets.
     """
 
     def __init__(
@@ -114,6 +117,8 @@ class PPO:
         device: torch.device,
         precision: str,
     ) -> None:
+        if config.rollout_steps < 2:
+            raise ValueError(f"--rollout-steps must be at least 2, not {config.rollout_steps}")
         self.config, self.total_steps, self.device, self.precision = config, total_steps, device, precision
         self.generator = torch.Generator().manual_seed(seed)
         self.rollout = Rollout(envs, config.rollout_steps, encoder.spec.frames, device)
@@ -211,8 +216,8 @@ class PPO:
                 for key, value in self._gradient_step(index, *(x[index.to(self.device)] for x in flat)).items():
                     logs.setdefault(key, []).append(value)
         metrics = {f"train/{key}": float(torch.stack(value).mean()) for key, value in logs.items()}
-        unexplained = (returns - values[:-1])[rollout.valid].var() / returns[rollout.valid].var()
-        return metrics | {"train/explained_variance": 1 - float(unexplained), "train/learning_rate": rate}
+        errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))
+        return metrics | {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": rate}
 
     def _gradient_step(
         self, index: Tensor, old_log_prob: Tensor, advantages: Tensor, returns: Tensor, actions: Tensor
@@ -223,7 +228,7 @@ class PPO:
         log_probs = logits.log_softmax(-1)
         log_prob = log_probs.gather(-1, actions[:, None]).squeeze(-1)
         entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
         policy = policy_loss(log_prob, old_log_prob, advantages, config.clip)
         value = value_loss(values, returns)
         loss = policy + config.value_coef * value - config.entropy_coef * entropy
@@ -231,9 +236,9 @@ class PPO:
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm, foreach=True)
         self.optimizer.step()
-        # average <- k average + (1 - k) weights
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - config.averaging)
         with torch.no_grad():
+            # average <- k average + (1 - k) weights
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - config.averaging)
             ratio_off = (log_prob - old_log_prob).exp().sub(1).abs()
             clipped = (ratio_off > config.clip).float().mean()
             kl = (old_log_prob - log_prob).mean()

@@ -56,7 +56,8 @@ class Replay:
     def __init__(self, envs: Any, capacity: int, frames: int, n_step: int, gamma: float, alpha: float = 0.0) -> None:
         n, (_, height, width) = envs.num_envs, envs.single_observation_space.shape
         self.slots = capacity // n
-        if self.slots < frames + n_step + 1:
+        # Two steps are left to draw from: of two in a row, one at least is a transition.
+        if self.slots < frames + n_step + 2:
             raise ValueError(f"a replay of {capacity} transitions is too small for {n} games; give at least {64 * n}")
         need, free = self.memory(envs, capacity), psutil.virtual_memory().available
         if need > 0.9 * free:
@@ -85,8 +86,8 @@ class Replay:
         return int(capacity * (frame + 1 + 8 + 4 + 3 + 16))
 
     def __len__(self) -> int:
-        """Transitions that can be drawn, roughly: games times steps kept."""
-        return int(max(0, min(self.now, self.slots - 1) - self.n_step - self.frames) * self.games)
+        """Transitions that can be drawn, with the steps that only reset a game."""
+        return max(0, self.now - self.n_step - self._oldest) * self.games
 
     def start(self, seed: int) -> None:
         """Reset all games; their first frames go into the newest slot."""
@@ -110,14 +111,18 @@ class Replay:
             self._tree.set(slot * self.games + at, self._valid[slot] * self._top)
         return info, self._over
 
+    @property
+    def _oldest(self) -> int:
+        """The first step whose whole stack is still there."""
+        return max(0, self.now - self.slots + self.frames)
+
     def newest(self) -> Tensor:
         """Gather the stacks of what all games show now."""
         return self._stacks(np.arange(self.games) + (self.now % self.slots) * self.games)
 
     def sample(self, batch: int, rng: np.random.Generator, beta: float = 1.0) -> Batch:
         """Draw transitions, uniformly or by priority; beta is how far importance weights correct for that."""
-        oldest = max(0, self.now - self.slots + self.frames)
-        steps = self.now - self.n_step - oldest  # the last ones wait until their n steps are complete
+        oldest, steps = self._oldest, len(self) // self.games  # the last ones wait until their n steps are complete
         index = np.empty(0, np.int64)
         while len(index) < batch:
             if self._tree is None:

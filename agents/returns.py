@@ -26,8 +26,8 @@ def gae(
     Returns:
         (advantages, returns), float [steps, games] each; returns = advantages + values.
     """
-    alive = (~terminated).float()
-    going_on = (~(terminated | truncated)).float()
+    alive = (~terminated).to(rewards.dtype)
+    going_on = (~(terminated | truncated)).to(rewards.dtype)
     advantages = torch.empty_like(rewards)
     later = torch.zeros_like(rewards[0])
     for t in reversed(range(len(rewards))):

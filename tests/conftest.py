@@ -1,5 +1,18 @@
 """What every test needs before anything else is imported."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
+import torch
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"  # pygame draws without a display
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small networks are fastest on one thread, and their sums are then always made in the same order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

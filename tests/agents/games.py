@@ -9,7 +9,7 @@ from envs import Game
 from envs.game import randint, rule
 from envs.scene import Sprite
 
-CELL = 4  # pixels
+CELL = 6  # pixels
 CELLS = 6  # a side
 
 
@@ -56,8 +56,8 @@ def step(state: Any, rules: Any, action: int) -> tuple[float, bool]:
 def scene(state: Any, rules: Any) -> Iterator[tuple[int, float, float]]:
     """Yield (sprite, x, y) back to front."""
     yield 0, 0.0, 0.0
-    yield 2, float(4 * state.paddle), float(4 * (rules.cells - 1))
-    yield 1, float(4 * state.ball_x), float(4 * state.ball_y)
+    yield 2, float(CELL * state.paddle), float(CELL * (rules.cells - 1))
+    yield 1, float(CELL * state.ball_x), float(CELL * state.ball_y)
 
 
 @rule

@@ -22,8 +22,8 @@ def make(algorithm: Any, config: Any, game: Game, seed: int, total_steps: int, e
 
 
 def make_tiny(algorithm: Any, config: Any, game: Game, total_steps: int = 10_000, **changes: Any) -> Any:
-    """Make an agent on 24 x 24 pixels; max_frames goes to the game, other changes to the config."""
-    envs = {"size": (24, 24), "max_frames": changes.pop("max_frames", None)}
+    """Make an agent that sees every pixel; max_frames goes to the game, other changes to the config."""
+    envs = {"size": (game.height, game.width), "max_frames": changes.pop("max_frames", None)}
     return make(algorithm, replace(config, **changes), game, 0, total_steps, envs)
 
 
@@ -31,7 +31,7 @@ def share_caught(agent: Any, game: Game) -> float:
     """Mean score over 200 fresh episodes."""
 
     def games(**settings: Any) -> GameVectorEnv:
-        return GameVectorEnv(game, size=(24, 24), **settings)
+        return GameVectorEnv(game, size=(game.height, game.width), **settings)
 
     return float(evaluate(games, agent.act, 1, 200, score_cap=None)["score_mean"])
 

@@ -99,8 +99,9 @@ def test_only_real_steps_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_acting_is_greedy_and_changes_nothing() -> None:
-    agent = flappy(learning_rate=0.01, averaging=0.5)
+    agent = flappy()
     agent.iterate()
+    torch.nn.init.normal_(agent.average.policy.weight)  # so that some observations ask for this, some for that
     agent.network.train()
     agent.average.train()
     observations = torch.randint(256, (300, 2, 84, 84), dtype=torch.uint8)
@@ -146,11 +147,19 @@ def test_the_average_follows_the_weights() -> None:
     agent = flappy(averaging=0.0)
     agent.iterate()
     assert same(agent.average.state_dict(), agent.network.state_dict())
+    assert not any(parameter.requires_grad for parameter in agent.average.parameters())
     agent = flappy(averaging=1.0)
     first = copy(agent.average.state_dict())
     agent.iterate()
     assert same(agent.average.state_dict(), first)
     assert not same(agent.network.state_dict(), first)
+    agent = flappy(averaging=0.75, minibatch=64)  # one gradient step an iteration
+    for _ in range(2):
+        before = copy(dict(agent.average.named_parameters()))
+        agent.iterate()
+        now = dict(agent.network.named_parameters())
+        for key, value in agent.average.named_parameters():
+            torch.testing.assert_close(value, 0.75 * before[key] + 0.25 * now[key])
 
 
 def test_the_learning_rate_falls_to_a_tenth() -> None:
@@ -161,13 +170,15 @@ def test_the_learning_rate_falls_to_a_tenth() -> None:
     assert flappy(learning_rate=0.5, anneal=False).iterate()["train/learning_rate"] == 0.5
 
 
-@pytest.mark.parametrize("minibatch", [1, 3])
-def test_a_tiny_minibatch_leaves_numbers(minibatch: int) -> None:
-    """The standard deviation of one advantage is not a number."""
-    agent = make_tiny(PPO, CONFIG, CATCH, minibatch=minibatch, num_envs=1, rollout_steps=3)
-    for _ in range(4):
+@pytest.mark.parametrize(("rollout_steps", "minibatch"), [(2, 1), (3, 1), (2, 256), (5, 3)])
+def test_the_smallest_rollouts_and_minibatches_leave_numbers(rollout_steps: int, minibatch: int) -> None:
+    """The usual standard deviation of one advantage is not a number, nor is the mean of none."""
+    agent = make_tiny(PPO, CONFIG, CATCH, minibatch=minibatch, num_envs=1, rollout_steps=rollout_steps)
+    for _ in range(7):
         agent.iterate()
     assert all(torch.isfinite(value).all() for value in agent.network.state_dict().values())
+    with pytest.raises(ValueError, match="--rollout-steps must be at least 2"):
+        make_tiny(PPO, CONFIG, CATCH, rollout_steps=1)
 
 
 def test_it_learns_to_catch() -> None:

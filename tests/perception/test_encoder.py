@@ -10,7 +10,7 @@ from experiment import checkpoint
 from perception import ENCODERS, EncoderSpec, make_encoder
 
 NETWORKS = sorted(ENCODERS)
-SPEC = EncoderSpec(frames=3, height=40, width=52, feature_dim=48)
+SPEC = EncoderSpec(frames=3, height=40, width=52, feature_dim=12)
 
 
 def observations(spec: EncoderSpec, batch: int = 5) -> torch.Tensor:
@@ -19,7 +19,9 @@ def observations(spec: EncoderSpec, batch: int = 5) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@pytest.mark.parametrize("spec", [SPEC, EncoderSpec(), EncoderSpec(frames=1, height=36, width=100, feature_dim=7)])
+@pytest.mark.parametrize(
+    "spec", [SPEC, EncoderSpec(feature_dim=8), EncoderSpec(frames=1, height=36, width=100, feature_dim=7)]
+)
 def test_shapes(network: str, spec: EncoderSpec) -> None:
     encoder = make_encoder(replace(spec, network=network))
     for batch in (1, 3):
@@ -40,9 +42,9 @@ def test_two_networks_are_those_of_the_papers() -> None:
     }
     flat = {"nature": 64 * 7 * 7, "impala": 32 * 11 * 11}
     for network, convolutions in conv.items():
-        encoder = make_encoder(EncoderSpec(network, 4, 84, 84, 512))
+        body = ENCODERS[network](EncoderSpec(network, 4, 84, 84, 512))
         expected = convolutions + (flat[network] * 512 + 512) + 2 * 512
-        assert sum(parameter.numel() for parameter in encoder.parameters()) == expected
+        assert sum(parameter.numel() for parameter in body.parameters()) == expected
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -104,7 +106,7 @@ def test_an_unknown_network_is_refused() -> None:
 
 def test_normalisation_by_hand() -> None:
     """Two frames: each pixel lies 10 about its mean, but one that never moves."""
-    spec = EncoderSpec(frames=1, height=40, width=40)
+    spec = EncoderSpec(frames=1, height=40, width=40, feature_dim=4)
     low = torch.arange(1600, dtype=torch.float32).reshape(40, 40).remainder(200).to(torch.uint8)
     high = low + 20
     high[0, 0] = low[0, 0]
