@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
     command = parse(Play, argv, "play.py")
     for name in ("episodes", "seconds", "scale"):
-        if not getattr(command, name) > 0:
+        if not 0 < getattr(command, name) < float("inf"):
             raise UserError(f"--{name} must be more than 0, not {getattr(command, name)}")
     if command.seed < 0 or command.score_cap < 0:
         raise UserError("--seed and --score-cap must be at least 0")
@@ -66,6 +66,7 @@ def main(argv: list[str]) -> int:
     player = load_player(command.run or _shipped(), command.device)
     game = player.settings.game
     game.preset, game.env_arg = command.preset or game.preset, command.env_arg or game.env_arg
+    game.make(1)  # what does not fit is refused before anything is shown
     if command.record:
         return _record(command.record, command, player)
     if command.headless or command.json:
@@ -119,6 +120,7 @@ def _human(command: Play) -> int:
     if command.run:
         raise UserError("--human plays without an agent; leave the run away")
     game = GameConfig(preset=command.preset or "classic", env_arg=command.env_arg)
+    game.make(1)
     return play_yourself(game, command.seed, command.scale)
 
 

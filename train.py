@@ -13,6 +13,7 @@ from experiment.errors import UserError
 
 TOTAL_STEPS = {"ppo": 1_500_000, "dqn": 1_000_000}
 FILM_SECONDS = 60
+CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
 
 
 @dataclass
@@ -98,17 +99,17 @@ def _train(name: str, command: Any) -> int:
 
 
 def _resume(command: Resume) -> int:
-    from agents.build import Settings, make_algorithm
-    from agents.device import set_threads
+    from agents.build import Settings, make_algorithm, parse_runner
+    from agents.device import choose_device, set_threads
     from experiment import checkpoint
-    from experiment.run import Run
-    from experiment.runner import RunnerConfig
+    from experiment.run import CONFIG, Run
 
+    _check(command)
     run = Run.open(command.resume)
     run.lock()
-    config = dict(run.config)
-    runner = RunnerConfig(**config.pop("runner"))
-    settings = Settings.parse(config, str(run.path))
+    where = str(run.path / CONFIG)
+    settings, runner = Settings.parse(run.config, where), parse_runner(run.config, where)
+    settings.device = str(choose_device(settings.device))
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)
     tensors, meta = checkpoint.load(checkpoint.latest(run.path))
@@ -126,7 +127,7 @@ def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seco
     from experiment.runner import Runner
 
     def play(episodes: int, cap: int) -> dict[str, Any]:
-        return evaluate(settings.game.make, algorithm.act, settings.eyes.frames, episodes, score_cap=cap)
+        return evaluate(settings.game.make, algorithm.act, settings.eyes.frames, episodes, CHOOSING_SEED, cap)
 
     runner = Runner(run, algorithm, settings.total_steps, play, config, seconds or 0.0, quiet)
     complete = runner.train(resumed=seconds is not None)
@@ -148,7 +149,7 @@ def _judge(run: Any, config: Any) -> None:
     player = load_player(run.path)
     game, frames = player.settings.game, player.settings.eyes.frames
     print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
-    result = evaluate(game.make, player.act, frames, config.final_episodes, seed=1, score_cap=config.final_cap)
+    result = evaluate(game.make, player.act, frames, config.final_episodes, score_cap=config.final_cap)
     result = {"env": game.env, "preset": game.preset, **result}
     save_evaluation(run.path / "evaluation.json", result)
     print(one_line(result), file=sys.stderr)
@@ -181,6 +182,8 @@ def _check(*groups: Any) -> None:
             if isinstance(value, bool) or not isinstance(value, int | float):
                 continue
             flag = f"--{name.replace('_', '-')}"
+            if name == "seed" and value >= 2**32:
+                raise UserError(f"--seed must be less than 2^32, not {value}; larger ones are for evaluation")
             if value < 0 or (value == 0 and name not in may_be_zero) or value != value:
                 raise UserError(f"{flag} must be {'at least' if name in may_be_zero else 'more than'} 0, not {value}")
             if name in at_most_one and value > 1:

@@ -1,6 +1,7 @@
 """From settings to a running algorithm, and from a run's folder back to one that plays."""
 
 import difflib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
-from agents.device import autocast, choose_device
+from agents.device import PRECISIONS, autocast, choose_device
 from agents.dqn import DQN, DQNConfig
 from agents.ppo import PPO, PPOConfig
 from agents.state import part
@@ -17,7 +18,7 @@ from envs import GAMES, Game, GameVectorEnv
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run
-from experiment.runner import BEST
+from experiment.runner import BEST, RunnerConfig
 from perception import EncoderSpec, make_encoder
 
 
@@ -63,6 +64,8 @@ class GameConfig:
         """
         look: dict[str, Any] = dict(self._split(item) for item in self.env_arg)
         settings = {"frame_skip": self.frame_skip, **settings}
+        for name in look.keys() & inspect.signature(GameVectorEnv).parameters.keys():
+            raise UserError(f"--env-arg sets the game's look, which {name} is no part of")
         try:
             return GameVectorEnv(self.game, num_envs, preset=self.preset, **settings, **look)
         except ValueError as error:
@@ -140,14 +143,33 @@ class Settings:
             config["learner"] = _read(learner, config["learner"])
             config["game"] = _read(GameConfig, config["game"])
             config["eyes"] = _read(EyesConfig, config["eyes"])
-            return cast("Settings", _read(cls, config))
+            settings = cast("Settings", _read(cls, config))
+            if settings.precision not in PRECISIONS:
+                raise TypeError(f"precision = {settings.precision!r}")
         except (KeyError, TypeError) as error:
-            raise UserError(f"the settings in {where} are not those of a run of this version: {error}") from error
+            raise _unreadable(where, error) from error
+        return settings
 
     def spec(self) -> EncoderSpec:
         """What the encoder is made for."""
         _, height, width = self.game.make(1).single_observation_space.shape or (0, 0, 0)
         return EncoderSpec(self.eyes.encoder, self.eyes.frames, height, width, self.eyes.feature_dim)
+
+
+def parse_runner(config: dict[str, Any], where: str) -> RunnerConfig:
+    """Read the runner's part of a run's settings.
+
+    Raises:
+        UserError: as `Settings.parse`.
+    """
+    try:
+        return cast("RunnerConfig", _read(RunnerConfig, config["runner"]))
+    except (KeyError, TypeError) as error:
+        raise _unreadable(where, error) from error
+
+
+def _unreadable(where: str, error: Exception) -> UserError:
+    return UserError(f"the settings in {where} are not those of a run of this version: {error}")
 
 
 def _read(cls: Any, values: dict[str, Any]) -> Any:
@@ -157,7 +179,8 @@ def _read(cls: Any, values: dict[str, Any]) -> Any:
         raise TypeError(f"unknown setting {unknown[0]!r}")
     for name, value in values.items():
         kind = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kinds[name])
-        if kind and type(value) not in kind:
+        texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
+        if (kind and type(value) not in kind) or not texts:
             raise TypeError(f"{name} = {value!r}")
     return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 

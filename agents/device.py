@@ -31,18 +31,18 @@ def choose_device(name: str) -> torch.device:
     """Return the device for "auto", "cpu", "cuda" or "cuda:1"; auto takes a GPU if there is one.
 
     Raises:
-        ValueError: if it is not there.
+        UserError: if it is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ValueError(f"device must be auto, cpu or cuda, not {name!r}") from error
+        raise UserError(f"device must be auto, cpu or cuda, not {name!r}") from error
     if device.type not in ("cpu", "cuda"):
-        raise ValueError(f"device must be auto, cpu or cuda, not {name!r}")
+        raise UserError(f"device must be auto, cpu or cuda, not {name!r}")
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("there is no CUDA device that torch can use here; try --device cpu")
+        raise UserError("there is no CUDA device that torch can use here; try --device cpu")
     return device
 
 
@@ -64,10 +64,7 @@ def choose_compute(device: str, precision: str, threads: int) -> tuple[str, str,
     Raises:
         UserError: if the device is not there.
     """
-    try:
-        chosen = choose_device(device)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    chosen = choose_device(device)
     threads = set_threads(threads)
     return str(chosen), fastest_precision(chosen) if precision == "auto" else precision, threads
 

@@ -5,7 +5,7 @@
 Both learn wingbeat/FlappyBird-v0 with the same encoder, number of games, rollout, minibatch, epochs and
 threads, each repeat in a fresh process, in turn. Stable-Baselines3 gets the games as its users would make
 them (make_vec_env and VecFrameStack) and computes in fp32, the only format it has on a CPU; ours is
-measured in fp32 too, and in the format that it chooses by itself. The share of the FLOP limit is: FLOP of
+measured in fp32 too, and in bf16. The share of the FLOP limit is: FLOP of
 one step (rollout's forward pass and the training pass) times steps a second, over the FLOP/s that a large
 matrix product in the same format reaches on this machine.
 """

@@ -71,7 +71,8 @@ def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None]]:
             count = 0
             for sprite, x, y in scene(states[i], rules):
                 draw_sprite(sheet, sprite, x, y, pictures, i * height * width * channels)
-                sprite_box(sheet, sprite, x, y, boxes, i, count)
+                if count < boxes.shape[1]:
+                    sprite_box(sheet, sprite, x, y, boxes, i, count)
                 count += 1
             for unused in range(count, boxes.shape[1]):
                 for k in range(5):

@@ -25,7 +25,7 @@ class RunnerConfig:
     """What happens on the way."""
 
     max_seconds: float = 0.0
-    """stop after this much wall-clock time, start-up included, and save; 0 for no limit"""
+    """stop after this much wall-clock time of one session, start-up included, and save; 0 for no limit"""
     checkpoint_seconds: float = 30.0
     """seconds from one checkpoint to the next"""
     keep: int = 2
@@ -141,7 +141,7 @@ class Runner:
         return not interruption.asked
 
     def _late(self) -> bool:
-        return 0 < self.config.max_seconds <= self.seconds
+        return 0 < self.config.max_seconds <= seconds_since_start()
 
     def save(self) -> None:
         """Write a checkpoint."""

@@ -99,7 +99,6 @@ def _convolutions(spec: EncoderSpec, layers: list[tuple[int, int, int]]) -> nn.M
 
 
 def small(spec: EncoderSpec) -> nn.Module:
-    """Two convolutions, 16 and 32 channels: the first two layers of Mnih et al. 2013. Fast on a CPU."""
     """Two small convolutions. On a CPU it takes a third less time than the first two layers of Mnih et al. 2013.
 
     Their stride of 4 costs twice as many positions in the first layer and learns no faster per step.

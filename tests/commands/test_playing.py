@@ -1,0 +1,87 @@
+"""What a trained agent answers, shows and films."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+
+import play
+from agents.build import ALGORITHMS, EyesConfig, GameConfig, Settings, load_player, make_algorithm
+from experiment import checkpoint
+from experiment.run import Run
+from tests.commands.running import ANSWER, command, everything
+
+
+def test_an_evaluation_answers_with_one_object(trained: Path, tmp_path: Path) -> None:
+    done = command(f"play.py {trained} --headless --episodes 3 --score-cap 1 --json", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    answer = json.loads(done.stdout)
+    assert answer.keys() >= ANSWER
+    assert answer["env"] == "wingbeat/FlappyBird-v0"
+    assert answer["preset"] == "classic"
+    assert (answer["episodes"], answer["score_cap"], answer["seed"]) == (3, 1, 0)
+    assert 0 <= answer["reached_cap"] <= 1
+    assert answer["score_ci95"][0] <= answer["score_mean"] <= answer["score_ci95"][1]
+    assert answer["steps"] >= 3 * 16  # nobody dies before frame 31
+    assert len(answer["scores"]) == 3
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_playing_repeats_the_evaluation_at_the_end(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was trained is what plays: the same scores from the policy on the disk, in another process."""
+    before = everything(run)
+    as_judged = ["--episodes", "2", "--score-cap", "1"]
+    for policy in ("run", "run/best", "run/checkpoints/000000256"):
+        assert play.main([policy, "--json", *as_judged]) == 0
+        assert json.loads(capsys.readouterr().out) == json.loads((run / "evaluation.json").read_text())
+    assert play.main(["run", "--headless", *as_judged]) == 0
+    assert "(classic), 2 fresh episodes: score " in capsys.readouterr().out
+    assert everything(run) == before
+
+
+@pytest.mark.parametrize(("algorithm", "learner"), [("ppo", {}), ("dqn", {"learning_starts": 100})])
+def test_what_plays_is_what_trained(algorithm: str, learner: dict[str, Any], tmp_path: Path) -> None:
+    """The same action for every observation: weights and normalisation come back to the last bit."""
+    config = {
+        "algorithm": algorithm,
+        "game": asdict(GameConfig()),
+        "eyes": asdict(EyesConfig()),
+        "learner": {**asdict(ALGORITHMS[algorithm][1]()), "num_envs": 4, **learner},
+        "total_steps": 1000,
+        "seed": 0,
+        "device": "cpu",
+        "precision": "fp32",
+        "threads": 1,
+    }
+    agent: Any = make_algorithm(Settings.parse(config, "here"))
+    for _ in range(2):
+        agent.iterate()
+    heads = [agent.average.policy] if algorithm == "ppo" else [agent.target.advantage, agent.target.value]
+    for head in heads:
+        torch.nn.init.normal_(head.weight)  # so that some observations ask for this, some for that
+    run = Run.create(tmp_path / "run", config, "x")
+    checkpoint.save(run.checkpoint(agent.steps), agent.state_dict(), {"steps": agent.steps, "seconds": 0.0})
+    player = load_player(run.path)
+    observations = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (512, 2, 84, 84), np.uint8))
+    actions = agent.act(observations)
+    assert set(actions.tolist()) == {0, 1}
+    assert torch.equal(player.act(observations), actions)
+    assert player.steps == agent.steps
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif", "last.png"])
+def test_a_film(name: str, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert play.main(["run", "--record", f"new/{name}", "--seconds", "0.5"]) == 0
+    assert capsys.readouterr().out == ""
+    film = iio.imread(Path("new", name))
+    shape = film.shape if name == "last.png" else film.shape[1:]
+    assert shape[:2] == (512, 288)
+    assert name == "last.png" or len(film) == 15
+    assert [path.name for path in Path("new").iterdir()] == [name]

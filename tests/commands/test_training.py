@@ -1,0 +1,152 @@
+"""What a training leaves on the disk, and that it survives whatever happens to it."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import pytest
+import torch
+
+import play
+import train
+from experiment import checkpoint
+from experiment.errors import UserError
+from experiment.metrics import read_metrics
+from tests.commands.running import ANSWER, ROOT, SHORT, TINY, command
+
+
+def test_a_run_leaves_what_it_should(trained: Path) -> None:
+    names = {path.name for path in trained.iterdir()} - {".lock"}
+    pictures = {"curve.png", "best.mp4"}
+    assert names == {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", "evaluation.json"} | pictures
+    config = json.loads((trained / "config.json").read_text())["config"]
+    assert config["algorithm"] == "ppo"
+    assert config["seed"] == 5
+    assert config["total_steps"] == 256
+    assert config["learner"]["num_envs"] == 4
+    assert config["runner"]["final_cap"] == 1
+    assert [path.name for path in (trained / "checkpoints").iterdir()] == ["000000256"]
+    tensors, meta = checkpoint.load(trained / "checkpoints" / "000000256")
+    assert meta["steps"] == int(tensors["steps"]) == 256
+    policy, _ = checkpoint.load(trained / "best")
+    assert all(torch.equal(policy[key], tensors[key]) for key in policy)
+    assert all(key.startswith("average.") for key in policy)
+    lines = read_metrics(trained / "metrics.jsonl")
+    assert [line["steps"] for line in lines] == [256, 256]
+    assert {"train/score", "train/steps_per_second", "train/policy_loss"} <= lines[0].keys()
+    assert {"eval/score_mean", "eval/score_ci95", "eval/reached_cap"} <= lines[1].keys()
+    assert 0 < lines[0]["seconds"] <= lines[1]["seconds"] < 100
+    assert list((trained / "tensorboard").iterdir())
+    assert iio.imread(trained / "curve.png").shape[:2] == (480, 1200)
+    film = iio.imread(trained / "best.mp4")
+    assert film.shape[1:] == (512, 288, 3)
+    assert len(film) >= 31
+    evaluation = json.loads((trained / "evaluation.json").read_text())
+    assert evaluation.keys() >= ANSWER
+    assert (evaluation["episodes"], evaluation["score_cap"], evaluation["seed"]) == (2, 1, 0)
+
+
+def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end, "it takes too long"
+        time.sleep(0.02)
+
+
+def start(*arguments: str, cwd: Path) -> "subprocess.Popen[str]":
+    words = [sys.executable, str(ROOT / "train.py"), *TINY, *SHORT, "--total-steps", "100000000", "--out", "run"]
+    words += arguments
+    return subprocess.Popen(words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def resume(folder: Path, more: int) -> list[dict[str, Any]]:
+    """Go on for some steps; returns the record, which must tell one story."""
+    steps = int(checkpoint.latest(folder).name)
+    assert train.main(["--resume", str(folder), "--total-steps", str(steps + more), "--quiet"]) == 0
+    assert checkpoint.latest(folder).name == f"{steps + more:09d}"
+    checkpoint.load(checkpoint.latest(folder))
+    lines = read_metrics(folder / "metrics.jsonl")
+    for kind in ("train/score", "eval/score_mean"):
+        of_kind = [line["steps"] for line in lines if kind in line]
+        assert of_kind[-1] == steps + more
+        assert all(a < b for a, b in itertools.pairwise(of_kind))
+    seconds = [line["seconds"] for line in lines]
+    assert seconds == sorted(seconds)
+    return lines
+
+
+def test_interrupted_and_resumed(tmp_path: Path) -> None:
+    process, folder = start(cwd=tmp_path), tmp_path / "run"
+    try:
+        record = folder / "metrics.jsonl"
+        wait_for(lambda: record.exists() and record.read_bytes().count(b"\n") >= 2, process)
+        with pytest.raises(UserError, match=f"process {process.pid} is training"):
+            train.main(["--resume", str(folder)])
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert "go on with --resume run" in err
+    assert (folder / "curve.png").exists()
+    assert not (folder / "evaluation.json").exists()  # only a complete run is judged
+    steps = int(checkpoint.latest(folder).name)
+    before = read_metrics(folder / "metrics.jsonl")
+    assert before[-1]["steps"] == steps
+    lines = resume(folder, 128)
+    assert lines[: len(before)] == before
+    assert (folder / "evaluation.json").exists()
+
+
+def test_killed_and_resumed(tmp_path: Path) -> None:
+    process, folder = start("--checkpoint-seconds", "0.5", cwd=tmp_path), tmp_path / "run"
+    try:
+        wait_for(lambda: len(list(folder.glob("checkpoints/0*/state.json"))) >= 2, process)
+        time.sleep(0.3)
+        process.kill()
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    with (folder / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"steps": 99999999, "seconds": 9999.0, "train/sco')  # as a line that the kill tore
+    steps = int(checkpoint.latest(folder).name)
+    lines = resume(folder, 128)
+    assert max(line["steps"] for line in lines) == steps + 128
+    assert len(list((folder / "checkpoints").iterdir())) <= 2
+
+
+def test_stopped_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    limits = ["--total-steps", "100000000", "--max-seconds", "0.1"]  # this process has run for longer
+    assert train.main([*TINY, *SHORT, *limits, "--out", "run", "--quiet"]) == 0
+    assert Path("run", "checkpoints", "000000000").is_dir()
+    assert Path("run", "evaluation.json").exists()
+
+
+def test_dqn_without_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny = "dqn --num-envs 4 --capacity 1000 --batch-size 16 --learning-starts 64 --precision fp32 --threads 1"
+    rest = "--total-steps 256 --evaluate-seconds 0 --quiet --env-arg theme=night"
+    done = command(f"train.py {tiny} {rest}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    (run,) = Path("runs").iterdir()
+    assert run.name == "dqn-FlappyBird-0-1"
+    names = {path.name for path in run.iterdir()} - {".lock"}
+    assert names == {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "curve.png"}
+    assert read_metrics(run / "metrics.jsonl")[-1]["train/loss"] > 0
+    assert train.main(["--resume", str(run), "--total-steps", "384", "--quiet"]) == 0
+    assert checkpoint.latest(run).name == "000000384"
+    assert play.main([str(run), "--headless", "--episodes", "2", "--score-cap", "1"]) == 0
