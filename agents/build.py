@@ -235,7 +235,7 @@ def load_player(path: Path, device: str = "auto") -> Player:
     given = next((parent for parent in (path, *path.parents[:2]) if (parent / CONFIG).is_file()), path)
     run = Run.open(given)
     folder = path if given != path else run.path / BEST
-    if not folder.exists():
+    if given == path and not folder.exists():
         folder = checkpoint.latest(run.path)
     tensors, meta = checkpoint.load(folder)
     settings = Settings.parse(run.config, str(run.path / CONFIG))

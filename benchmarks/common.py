@@ -5,17 +5,17 @@ import os
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import psutil
+
+from experiment.machine import cpu_name, version
 
 
 def machine(*packages: str) -> dict[str, Any]:
     """Describe this machine and the versions of what matters for speed."""
     return {
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
         "load": [round(value, 2) for value in psutil.getloadavg()],
@@ -23,21 +23,6 @@ def machine(*packages: str) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
-
-
-def version(package: str) -> str | None:
-    """Return an installed package's version, None if it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def alternate(measures: Mapping[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:

@@ -10,6 +10,11 @@ from typing import Any
 
 from experiment.errors import UserError
 
+TITLES = (  # of the frames that tyro draws round its complaints
+    "Parsing error", "Unrecognized options", "Required options", "Invalid subcommand",
+    "Missing argument", "Value error", "Invalid choice",
+)  # fmt: skip
+
 
 def parse(kind: Any, argv: Sequence[str], program: str, description: str = "") -> Any:
     """Read flags into a dataclass; nested ones give their flags without a prefix.
@@ -55,13 +60,13 @@ def main_line(main: Callable[[list[str]], int]) -> None:
 
 
 def _plain(text: str) -> str:
-    """Take the frames, colours and line breaks off a complaint and keep its first sentence or two."""
+    """Take the frame, its title, colours and line breaks off a complaint and keep its first sentence or two."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    lines = [line.strip("│╭╮╰╯─ ").strip() for line in text.splitlines()]
+    lines = [re.sub(r"^[-─╭╮╰╯]+$", "", line.strip("│╭╮╰╯─ ")) for line in text.splitlines()]
     kept: list[str] = []
     for line in lines:
         if line.startswith(("For full helptext", "usage:")) or (kept and not line):
             break
-        if line and line not in ("Parsing error", "Unrecognized options", "Required options", "Invalid subcommand"):
+        if line and line not in TITLES:
             kept.append(line)
-    return " ".join(kept) or "these flags make no sense"
+    return " ".join(kept).rstrip(".") or "these flags make no sense"

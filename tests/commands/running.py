@@ -1,12 +1,16 @@
 """What the commands' tests share: running them, tiny runs, and what a refusal looks like."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import imageio_ffmpeg
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from experiment.errors import UserError
 
@@ -38,8 +42,26 @@ def refused(main: Callable[[list[str]], int], arguments: str, *words: str) -> No
     with pytest.raises(UserError) as caught:
         main(arguments.split())
     message = str(caught.value)
-    assert "\n" not in message
     assert len(message) < 600
+    assert not re.search(r"\n|---|\x1b|([A-Z][a-z]+ (argument|error|choice) )+(?i:missing|error|invalid)", message)
     for word in words:
         assert word in message
     assert everything(Path()) == before
+
+
+def film_frames(path: Path) -> NDArray[np.uint8]:
+    """Decode a film of Flappy Bird's screen, uint8 [frames, 512, 288, 3]."""
+    decode = [
+        imageio_ffmpeg.get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(path),
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    ]
+    done = subprocess.run(decode, capture_output=True, check=True)
+    return np.frombuffer(done.stdout, np.uint8).reshape(-1, 512, 288, 3)

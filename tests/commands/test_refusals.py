@@ -23,7 +23,7 @@ WRONG_TRAINING = [
     ("dqn --epochs 2", "--epochs"),  # PPO's
     ("ppo --seed x", "--seed", "x"),
     ("ppo --seed 1.5", "--seed", "1.5"),
-    ("ppo --seed", "--seed"),
+    ("ppo --seed", "Missing value for argument '--seed'"),
     ("ppo --seed -1", "--seed", "-1"),
     ("ppo --seed 4294967296", "--seed", "4294967296"),  # from 2^33 on seeds are for evaluation
     ("ppo --seed 99999999999999999999", "--seed"),
@@ -248,7 +248,7 @@ def test_a_window_without_a_display_says_one_line(run: Path) -> None:
     [
         (train.main, "--help", ["--out", "--total-steps", "--env-arg", "--encoder", "--clip", "--final-cap"]),
         (train.main, "dqn --help", ["--capacity", "--dueling", "--no-dueling"]),
-        (train.main, "--resume --help", ["--resume", "--total-steps"]),
+        (train.main, "--resume run --help", ["--resume", "--total-steps"]),
         (play.main, "--help", ["--human", "--headless", "--json", "--record", "--score-cap"]),
     ],
 )

@@ -19,7 +19,7 @@ import train
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics
-from tests.commands.running import ANSWER, ROOT, SHORT, TINY, command
+from tests.commands.running import ANSWER, ROOT, SHORT, TINY, command, film_frames
 
 
 def test_a_run_leaves_what_it_should(trained: Path) -> None:
@@ -45,9 +45,7 @@ def test_a_run_leaves_what_it_should(trained: Path) -> None:
     assert 0 < lines[0]["seconds"] <= lines[1]["seconds"] < 100
     assert list((trained / "tensorboard").iterdir())
     assert iio.imread(trained / "curve.png").shape[:2] == (480, 1200)
-    film = iio.imread(trained / "best.mp4")
-    assert film.shape[1:] == (512, 288, 3)
-    assert len(film) >= 31
+    assert len(film_frames(trained / "best.mp4")) >= 31  # nobody dies before
     evaluation = json.loads((trained / "evaluation.json").read_text())
     assert evaluation.keys() >= ANSWER
     assert (evaluation["episodes"], evaluation["score_cap"], evaluation["seed"]) == (2, 1, 0)
