@@ -55,7 +55,7 @@ class Replay:
 
     def __init__(self, envs: Any, capacity: int, frames: int, n_step: int, gamma: float, alpha: float = 0.0) -> None:
         n, (_, height, width) = envs.num_envs, envs.single_observation_space.shape
-        self.slots = capacity // n
+        self.slots: int = capacity // n
         # Two steps are left to draw from: of two in a row, one at least is a transition.
         if self.slots < frames + n_step + 2:
             raise ValueError(f"a replay of {capacity} transitions is too small for {n} games; give at least {64 * n}")
@@ -75,7 +75,8 @@ class Replay:
         self._valid = np.zeros((self.slots, n), np.bool_)
         self._tree = SumTree(self.slots * n) if alpha else None
         self._top = 1.0  # the largest priority so far: what is new is drawn soon
-        self.envs, self.games = envs, n
+        self.envs = envs
+        self.games: int = n
         self.now = 0  # steps so far; slot now % slots holds the newest frame
         self._over = np.zeros(n, np.bool_)
 
