@@ -45,7 +45,7 @@ def main_line(main: Callable[[list[str]], int]) -> None:
     """Run a command line: a UserError becomes one line on standard error and exit code 2."""
     # Before torch is imported: its threads wait for each other by spinning, by default for so long that a
     # single other busy process makes training fifty times slower. On an idle machine this costs nothing.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         code = main(sys.argv[1:])
     except UserError as error:
