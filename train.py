@@ -11,7 +11,7 @@ import envs
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 
-TOTAL_STEPS = {"ppo": 1_500_000, "dqn": 1_000_000}
+TOTAL_STEPS = {"ppo": 2_600_000, "dqn": 1_000_000}
 FILM_SECONDS = 60
 CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
 
@@ -176,7 +176,9 @@ def _check(*groups: Any) -> None:
         "gamma",
     }
     may_be_zero |= {"learning_starts", "exploration_steps", "entropy_coef", "value_coef", "gae_lambda", "averaging"}
+    may_be_zero |= {"final_gamma", "final_gae_lambda"}
     at_most_one = {"gamma", "gae_lambda", "averaging", "epsilon", "importance", "target_rate"}
+    at_most_one |= {"final_gamma", "final_gae_lambda"}
     for group in groups:
         for name, value in vars(group).items():
             if isinstance(value, bool) or not isinstance(value, int | float):

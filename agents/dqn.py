@@ -30,19 +30,19 @@ class DQNConfig:
     """games played at once"""
     capacity: int = 200_000
     """transitions kept in the replay, each frame once"""
-    batch_size: int = 256
+    batch_size: int = 512
     """transitions a gradient step"""
-    replay_ratio: float = 4.0
+    replay_ratio: float = 2.0
     """times each transition is drawn on average"""
     learning_starts: int = 5_000
     """steps at random before learning starts"""
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     """Adam's step size at the start"""
     anneal: bool = True
     """lower the learning rate linearly to a tenth over the run"""
     gamma: float = 0.95
     """discount per decision"""
-    n_step: int = 3
+    n_step: int = 5
     """rewards summed before bootstrapping"""
     double: bool = True
     """choose the next action by the online network, value it by the target network"""

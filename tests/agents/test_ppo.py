@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from agents import ppo
-from agents.ppo import PPO, ActorCritic, PPOConfig, policy_loss, value_loss
+from agents.ppo import PPO, ActorCritic, PPOConfig, growing, policy_loss, value_loss
+from agents.returns import gae
 from envs import FLAPPY_BIRD
 from perception import EncoderSpec, make_encoder
 from tests.agents.games import CATCH, STILL
@@ -162,12 +163,41 @@ def test_the_average_follows_the_weights() -> None:
             torch.testing.assert_close(value, 0.75 * before[key] + 0.25 * now[key])
 
 
-def test_the_learning_rate_falls_to_a_tenth() -> None:
+def test_the_learning_rate_falls_to_a_twentieth() -> None:
     agent = flappy(total_steps=4 * 64, learning_rate=1.0e-3)
     rates = [agent.iterate()["train/learning_rate"] for _ in range(5)]
-    assert rates == pytest.approx([7.75e-4, 5.5e-4, 3.25e-4, 1e-4, 1e-4])
+    assert rates == pytest.approx([5.84375e-4, 2.875e-4, 1.09375e-4, 5e-5, 5e-5])
     assert [group["lr"] for group in agent.optimizer.param_groups] == [rates[-1]]
     assert flappy(learning_rate=0.5, anneal=False).iterate()["train/learning_rate"] == 0.5
+
+
+def test_the_horizon_grows_by_equal_factors_and_then_stays() -> None:
+    """From 10 steps to 1000: 100 halfway."""
+    assert [growing(0.9, 0.999, p) for p in (0.0, 0.5, 1.0, 2.0)] == pytest.approx([0.9, 0.99, 0.999, 0.999])
+    assert growing(0.5, 1.0, 0.0) == 0.5
+    assert growing(0.0, 0.0, 0.3) == 0.0
+
+
+def test_both_horizons_grow_over_the_first_half_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = flappy(total_steps=4 * 64, gamma=0.9, final_gamma=0.99, gae_lambda=0.5, final_gae_lambda=0.875)
+    seen: list[tuple[float, float]] = []
+
+    def noted(*args: Any) -> tuple[Tensor, Tensor]:
+        seen.append(args[-2:])
+        return gae(*args)
+
+    monkeypatch.setattr(ppo, "gae", noted)
+    for _ in range(4):
+        agent.iterate()
+    assert np.array(seen) == pytest.approx(np.array([(1 - 10**-1.5, 0.75), *[(0.99, 0.875)] * 3]))
+
+
+def test_advantages_are_scaled_by_their_root_mean_square_of_late() -> None:
+    """By hand: the first rollout's alone, then 19 parts of what was and one of what is new."""
+    agent = flappy()
+    assert agent._advantage_scale(numbers(3.0, -4.0, 0.0, 5.0)) == pytest.approx(12.5**0.5)
+    assert agent._advantage_scale(numbers(10.0, -10.0)) == pytest.approx((0.95 * 12.5 + 5.0) ** 0.5)
+    assert agent._advantage_scale(numbers(0.0)) == pytest.approx((0.95 * (0.95 * 12.5 + 5.0)) ** 0.5)
 
 
 @pytest.mark.parametrize(("rollout_steps", "minibatch"), [(2, 1), (3, 1), (2, 256), (5, 3)])
@@ -184,8 +214,8 @@ def test_the_smallest_rollouts_and_minibatches_leave_numbers(rollout_steps: int,
 def test_it_learns_to_catch() -> None:
     """A random player catches a quarter. So does this one with advantages of the wrong sign, or all 0: tried."""
     agent = make_tiny(
-        PPO, CONFIG, CATCH, total_steps=25_000, num_envs=16, rollout_steps=32, minibatch=128, epochs=2,
-        learning_rate=2e-3, gamma=0.95, averaging=0.9, exploration_steps=10_000,
+        PPO, CONFIG, CATCH, total_steps=40_000, num_envs=16, rollout_steps=32, minibatch=128, epochs=2,
+        learning_rate=4e-3, averaging=0.9, exploration_steps=10_000,
     )  # fmt: skip
     while agent.steps < agent.total_steps:
         metrics = agent.iterate()
@@ -196,7 +226,7 @@ def test_it_learns_to_catch() -> None:
 def test_a_reward_without_end_is_worth_what_it_should_be() -> None:
     """1 / (1 - gamma) = 10; 3 if the cut every fourth step were taken for an end, 8 if resets counted as steps."""
     agent = make_tiny(
-        PPO, CONFIG, STILL, max_frames=4, gamma=0.9, epochs=4, minibatch=16,
+        PPO, CONFIG, STILL, max_frames=4, gamma=0.9, final_gamma=0.9, epochs=4, minibatch=16,
         learning_rate=0.02, anneal=False, exploration=0.0,
     )  # fmt: skip
     for _ in range(120):
