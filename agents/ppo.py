@@ -41,11 +41,11 @@ class PPOConfig:
     gamma: float = 0.95
     """discount per decision at the start"""
     final_gamma: float = 0.98
-    """discount per decision in the run's second half; the horizon 1 / (1 - gamma) grows steadily until then"""
+    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then"""
     gae_lambda: float = 0.9
     """lambda of generalised advantage estimation at the start"""
     final_gae_lambda: float = 0.98
-    """lambda in the run's second half"""
+    """lambda after the run's first quarter"""
     clip: float = 0.2
     """how far the new policy may go from the old: ratio within 1 - clip and 1 + clip"""
     entropy_coef: float = 0.003
@@ -228,8 +228,8 @@ class PPO:
             rate *= 0.05 + 0.95 * (1 - progress) ** 2
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        gamma = growing(config.gamma, config.final_gamma, 2 * progress)
-        lam = growing(config.gae_lambda, config.final_gae_lambda, 2 * progress)
+        gamma = growing(config.gamma, config.final_gamma, 4 * progress)
+        lam = growing(config.gae_lambda, config.final_gae_lambda, 4 * progress)
         advantages, returns = gae(rollout.rewards, values, rollout.terminated, rollout.truncated, gamma, lam)
         advantages = advantages / self._advantage_scale(advantages[rollout.valid])
         samples = rollout.valid.flatten().nonzero().squeeze(-1)

@@ -178,8 +178,8 @@ def test_the_horizon_grows_by_equal_factors_and_then_stays() -> None:
     assert growing(0.0, 0.0, 0.3) == 0.0
 
 
-def test_both_horizons_grow_over_the_first_half_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = flappy(total_steps=4 * 64, gamma=0.9, final_gamma=0.99, gae_lambda=0.5, final_gae_lambda=0.875)
+def test_both_horizons_grow_over_the_first_quarter_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = flappy(total_steps=8 * 64, gamma=0.9, final_gamma=0.99, gae_lambda=0.5, final_gae_lambda=0.875)
     seen: list[tuple[float, float]] = []
 
     def noted(*args: Any) -> tuple[Tensor, Tensor]:
