@@ -118,6 +118,8 @@ def _resume(command: Resume) -> int:
     algorithm.load_state_dict(tensors)
     checkpoint.rewind(run.path, algorithm.steps)
     run.truncate_metrics(algorithm.steps)
+    if command.total_steps:
+        run.set_total_steps(command.total_steps)
     print(f"{settings.algorithm} goes on at {algorithm.steps:,} of {settings.total_steps:,} steps", file=sys.stderr)
     return _run(run, algorithm, settings, runner, command.quiet, meta["seconds"])
 

@@ -46,7 +46,7 @@ class Run:
             TypeError: if the config holds something that JSON can't.
         """
         about = {"format": FORMAT, "version": VERSION, "config": config, **machine.describe()}
-        text = json.dumps(about, indent=2, default=_jsonable) + "\n"
+        text = _text(about)
         with explain(f"make the run's folder {out or RUNS / default_name}"):
             path = next((path for path in ([out] if out else _names(default_name)) if _make(path, text)), None)
         if path is None:
@@ -89,6 +89,16 @@ class Run:
         config: dict[str, Any] = self.about["config"]
         return config
 
+    def set_total_steps(self, total_steps: int) -> None:
+        """Give the run another length, for every later resume too.
+
+        Raises:
+            UserError: if config.json can't be written; it is as it was then.
+        """
+        self.config["total_steps"] = total_steps
+        with explain(f"write {self.path / CONFIG}"), files.replacing(self.path / CONFIG) as temporary:
+            files.write(temporary, _text(self.about))
+
     @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints; missing until the first is saved."""
@@ -123,6 +133,10 @@ class Run:
         """
         if self.metrics.exists():
             metrics.truncate(self.metrics, steps)
+
+
+def _text(about: dict[str, Any]) -> str:
+    return json.dumps(about, indent=2, default=_jsonable) + "\n"
 
 
 def _names(name: str) -> Iterator[Path]:

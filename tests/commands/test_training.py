@@ -19,6 +19,7 @@ import train
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics
+from experiment.run import Run
 from tests.commands.running import ANSWER, ROOT, SHORT, TINY, command, film_frames
 
 
@@ -147,4 +148,5 @@ def test_dqn_without_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert read_metrics(run / "metrics.jsonl")[-1]["train/loss"] > 0
     assert train.main(["--resume", str(run), "--total-steps", "384", "--quiet"]) == 0
     assert checkpoint.latest(run).name == "000000384"
+    assert Run.open(run).config["total_steps"] == 384  # or the next resume would learn at another rate
     assert play.main([str(run), "--headless", "--episodes", "2", "--score-cap", "1"]) == 0
