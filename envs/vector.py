@@ -160,6 +160,8 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         self._elapsed = np.zeros(num_envs, np.int64)
         self._over = np.ones(num_envs, np.bool_)
         self._seeded = False
+        self._everyone = np.ones(num_envs, np.bool_)  # info's masks: all games are in it, always
+        self._everyone.setflags(write=False)
 
     def reset(
         self,
@@ -237,10 +239,9 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         )  # fmt: skip
         boxes = np.empty((n, self.game.max_sprites, 5), np.int16)
         self._render(self._states, self._rules, self._sheet, out.reshape(-1), boxes)
-        everyone = np.ones(n, np.bool_)
         states = self._states[:n].copy()
         info = {"score": states["score"], "state": states, "boxes": boxes}
-        info |= {f"_{key}": everyone for key in info}
+        info |= {f"_{key}": self._everyone for key in info}
         return out, rewards, terminated, truncated, info
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
