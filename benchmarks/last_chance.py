@@ -151,7 +151,12 @@ def main() -> None:
         player = load_player(settings.run or SHIPPED, "cpu")
         rules = FLAPPY_BIRD.rules(player.settings.game.preset)
         lost = [last_chance(past, rules, settings.horizon) for past in deaths(player, settings)]
-        answer = {"benchmark": "last_chance", "episodes": settings.episodes, "deaths": len(lost), "decisions_back": lost}
+        answer = {
+            "benchmark": "last_chance",
+            "episodes": settings.episodes,
+            "deaths": len(lost),
+            "decisions_back": lost,
+        }
         text = f"{len(lost)} of {settings.episodes} games ended in a death"
     if settings.json:
         print_json(answer)
