@@ -1,8 +1,8 @@
 """Proximal policy optimisation (Schulman et al. 2017) on many games at once.
 
 Deviations from the paper's Atari settings, explained in docs/ppo.md: one epoch instead of three (fresh
-frames are cheap here), a larger learning rate, a shorter horizon, and a running average of the weights
-for evaluation.
+frames are cheap here), a larger learning rate, a horizon that grows, advantages on a running scale, and a
+running average of the weights for evaluation.
 """
 
 import copy
