@@ -27,6 +27,9 @@ from envs import FLAPPY_BIRD, GameVectorEnv
 from envs.games.flappy_bird import CEILING, FALL_MAX, FLAP, HEIGHT
 from envs.scene import compiled
 from envs.stack import FrameStack
+from experiment.command import main_line
+from experiment.errors import UserError
+from experiment.evaluate import FRESH
 from play import SHIPPED
 
 FRAME_SKIP = 2
@@ -49,7 +52,7 @@ class Settings:
     reach: int = 0
     """let the planner play, looking this many decisions ahead; 0 looks at an agent"""
     seed: int = 0
-    """of the games"""
+    """of the games; training sees none of them, and `play.py --headless --seed` plays the same"""
     json: bool = False
     """print one JSON object"""
 
@@ -103,7 +106,7 @@ def play_with_planner(settings: Settings) -> list[int]:
     """Let the planner play, gliding wherever that can be survived; returns the scores."""
     n, rules = settings.episodes, FLAPPY_BIRD.rules("classic")
     envs = GameVectorEnv(FLAPPY_BIRD, n, "classic", FRAME_SKIP, score_cap=settings.score_cap)
-    _, info = envs.reset(seed=settings.seed)
+    _, info = envs.reset(seed=FRESH + settings.seed * 1_000_003)
     over, scores, actions = np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64)
     while not over.all():
         for i in np.flatnonzero(~over):
@@ -119,7 +122,7 @@ def deaths(player: Player, settings: Settings) -> list[list[NDArray[Any]]]:
     """Play greedily; returns, for every game that ended in a death, its states at each decision."""
     n = settings.episodes
     envs = player.settings.game.make(n, score_cap=settings.score_cap)
-    observations, info = envs.reset(seed=settings.seed)
+    observations, info = envs.reset(seed=FRESH + settings.seed * 1_000_003)
     stack, over = FrameStack(player.settings.eyes.frames, observations), np.zeros(n, np.bool_)
     pasts: list[list[NDArray[Any]]] = [[] for _ in range(n)]
     died = []
@@ -139,9 +142,11 @@ def last_chance(past: list[NDArray[Any]], rules: Any, horizon: int) -> int:
     return next((back for back, state in enumerate(reversed(past)) if can_survive(state, rules, horizon)), len(past))
 
 
-def main() -> None:
-    """Look and print."""
-    settings = tyro.cli(Settings, description=__doc__)
+def main(argv: list[str]) -> int:
+    """Look and print; returns the exit code."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
+    if min(settings.episodes, settings.score_cap, settings.horizon) < 1 or settings.reach < 0:
+        raise UserError("--episodes, --score-cap and --horizon must be at least 1, and --reach at least 0")
     if settings.reach:
         scores = play_with_planner(settings)
         answer: dict[str, Any] = {"benchmark": "last_chance", "reach": settings.reach, "scores": scores}
@@ -149,7 +154,10 @@ def main() -> None:
         text = f"a planner that looks {settings.reach} decisions ahead passes {answer['score_mean']:.1f} pipes"
     else:
         player = load_player(settings.run or SHIPPED, "cpu")
-        rules = FLAPPY_BIRD.rules(player.settings.game.preset)
+        game = player.settings.game
+        if game.game is not FLAPPY_BIRD or game.frame_skip != FRAME_SKIP:
+            raise UserError(f"the planner knows Flappy Bird with --frame-skip {FRAME_SKIP} only")
+        rules = FLAPPY_BIRD.rules(game.preset)
         lost = [last_chance(past, rules, settings.horizon) for past in deaths(player, settings)]
         answer = {
             "benchmark": "last_chance",
@@ -160,14 +168,15 @@ def main() -> None:
         text = f"{len(lost)} of {settings.episodes} games ended in a death"
     if settings.json:
         print_json(answer)
-        return
+        return 0
     print(text)
     if answer.get("deaths"):
         table = Table("the last chance was", "deaths")
         for first in range(0, max(lost) + 1, 5):
             table.add_row(f"{first} to {first + 4} decisions back", str(sum(first <= k < first + 5 for k in lost)))
         Console().print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    main_line(main)
