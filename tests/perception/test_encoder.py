@@ -47,6 +47,14 @@ def test_two_networks_are_those_of_the_papers() -> None:
         assert sum(parameter.numel() for parameter in body.parameters()) == expected
 
 
+def test_the_small_network_is_that_of_the_docs() -> None:
+    """docs/train.md: 84 pixels, 13 positions after the first convolution, 6 after the second."""
+    convolutions = (16 * 8 * 8 * 2 + 16) + (32 * 3 * 3 * 16 + 32)
+    linear = (32 * 6 * 6 * 128 + 128) + (128 * 256 + 256)
+    body = ENCODERS["small"](EncoderSpec("small", 2, 84, 84, 256))
+    assert sum(parameter.numel() for parameter in body.parameters()) == convolutions + linear + 2 * (128 + 256)
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_each_picture_has_its_own_features(network: str) -> None:
     torch.manual_seed(0)

@@ -1,0 +1,24 @@
+"""The teacher's answers against places worked out on paper, and a student that has to learn from them."""
+
+import numpy as np
+
+from benchmarks.taught import Settings, judge, teach
+from envs import FLAPPY_BIRD
+from tests.benchmarks.test_last_chance import RULES, place
+
+
+def test_the_teacher_says_which_actions_survive() -> None:
+    """As in test_last_chance: above the ground a flap saves and gliding kills; before a wall nothing helps."""
+    states = np.array(
+        [place(365.0, 10.0, 1000.0, 100.0), place(359.0, 10.0, 1000.0, 100.0), place(100.0, 10.0, 100.0, 180.0)]
+    )
+    answers = np.full((3, 2), -1, np.float32)
+    for horizon, expected in ((1, [[0, 1], [1, 1], [1, 1]]), (10, [[0, 1], [0, 1], [0, 0]])):
+        judge(states, RULES, horizon, np.zeros(horizon + 1, FLAPPY_BIRD.state_dtype), answers)
+        assert answers.tolist() == expected
+
+
+def test_a_student_learns_what_the_planner_says() -> None:
+    """Answers that know nothing of the picture cost 0.69 at even odds; half of that can't be had by guessing."""
+    _, loss = teach(Settings(samples=60_000))
+    assert loss < 0.35
