@@ -8,7 +8,7 @@ from tests.benchmarks.test_last_chance import RULES, place
 
 
 def test_the_teacher_says_which_actions_survive() -> None:
-    """As in test_last_chance: at 365 only a flap saves, at 359 there is time to glide once, at the wall nothing helps."""
+    """As in test_last_chance: at 365 only a flap saves, at 359 there is time to glide once, at the wall none."""
     states = np.array(
         [place(365.0, 10.0, 1000.0, 100.0), place(359.0, 10.0, 1000.0, 100.0), place(100.0, 10.0, 100.0, 180.0)]
     )
