@@ -5,7 +5,7 @@
 
 No reward, no exploration, no credit to assign: for every picture the planner says of each action whether
 the game can still be survived after it. What such a student gets wrong it can't tell apart, or has not seen
-often enough. An encoder that is a poor student will be a poor player under any learning rule.
+often enough.
 """
 
 import copy

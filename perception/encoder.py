@@ -110,8 +110,7 @@ def small(spec: EncoderSpec) -> nn.Module:
 
     On a CPU the convolutions take a third less time than the first two of Mnih et al. 2013, whose stride of 4
     costs twice as many positions and learns no faster per step. The second linear layer is a twentieth of the
-    work and decides how precisely an agent can act: the first reads off where things are, the second
-    weighs them against each other. See docs/limits.md for what that is worth.
+    work; what it was worth where it was measured stands in docs/limits.md.
     """
     return _convolutions(spec, [(16, 8, 6), (32, 3, 2)], hidden=(128,))
 
