@@ -93,7 +93,7 @@ def teach(settings: Settings) -> tuple[Student, float]:
     average = copy.deepcopy(student).requires_grad_(False)
     optimizer = torch.optim.Adam(student.parameters(), lr=settings.learning_rate, eps=1e-5)
     rules, spare = FLAPPY_BIRD.rules("classic"), np.zeros(settings.horizon + 1, FLAPPY_BIRD.state_dtype)
-    labels, losses = torch.zeros(STEPS, GAMES, 2), [0.0]
+    labels, losses = torch.zeros(STEPS, GAMES, 2), list[float]()
     rounds = max(1, settings.samples // (GAMES * STEPS))
     for done in range(rounds):
         rollout.begin()
