@@ -1,8 +1,8 @@
 """Proximal policy optimisation (Schulman et al. 2017) on many games at once.
 
 Deviations from the paper's Atari settings, explained in docs/ppo.md: one epoch instead of three (fresh
-frames are cheap here), a larger learning rate, a horizon that grows, advantages on a running scale, and a
-running average of the weights for evaluation.
+frames are cheap here), Muon beside Adam, values learned by classification, a horizon that grows, advantages
+on a running scale, and a running average of the weights for evaluation.
 """
 
 import copy
@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from agents.device import autocast
 from agents.exploration import Leaning
+from agents.optimizer import HiddenMuon
 from agents.returns import gae
 from agents.rollout import Episodes, Rollout
-from agents.state import load_optimizer_state, nest, optimizer_state, part
+from agents.state import nest, part
+from agents.values import ValueHead
 from perception import Encoder
 
 
@@ -35,22 +36,24 @@ class PPOConfig:
     minibatch: int = 256
     """samples a gradient step, about"""
     learning_rate: float = 2e-3
-    """Adam's step size at the start"""
+    """Adam's step size at the start, for the heads, biases and normalisations"""
+    muon_rate: float = 4e-3
+    """Muon's step size at the start, for the encoder's weights"""
     anneal: bool = True
-    """lower the learning rate over the run, as the square of what is left of it, to a twentieth"""
+    """lower the step sizes over the run, as the square of what is left of it, to a twentieth"""
     gamma: float = 0.95
     """discount per decision at the start"""
     final_gamma: float = 0.98
     """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then"""
     gae_lambda: float = 0.9
     """lambda of generalised advantage estimation at the start"""
-    final_gae_lambda: float = 0.98
+    final_gae_lambda: float = 0.95
     """lambda after the run's first quarter"""
     clip: float = 0.2
     """how far the new policy may go from the old: ratio within 1 - clip and 1 + clip"""
     entropy_coef: float = 0.003
     """weight of the entropy bonus"""
-    value_coef: float = 0.5
+    value_coef: float = 1.0
     """weight of the value loss"""
     max_grad_norm: float = 0.5
     """gradients are scaled down to this norm"""
@@ -69,28 +72,21 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.policy = nn.Linear(encoder.feature_dim, actions)
-        self.value = nn.Linear(encoder.feature_dim, 1)
+        self.value = ValueHead(encoder.feature_dim)
         nn.init.orthogonal_(self.policy.weight, 0.01)
-        nn.init.orthogonal_(self.value.weight, 1.0)
-        for head in (self.policy, self.value):
-            nn.init.zeros_(head.bias)
+        nn.init.zeros_(self.policy.bias)
 
     def forward(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Map uint8 [batch, frames, height, width] to (logits [batch, actions], values [batch])."""
+        """Map uint8 [batch, frames, height, width] to logits of (actions [batch, actions], values [batch, atoms])."""
         features = self.encoder(observations)
         with torch.autocast(features.device.type, enabled=False):  # the heads stay in float32
-            return self.policy(features), self.value(features).squeeze(-1)
+            return self.policy(features), self.value(features)
 
 
 def policy_loss(log_prob: Tensor, old_log_prob: Tensor, advantages: Tensor, clip: float) -> Tensor:
     """Clipped surrogate: L = -mean min(ratio A, clip(ratio, 1 - eps, 1 + eps) A), ratio = pi / pi_old."""
     ratio = (log_prob - old_log_prob).exp()
     return -torch.min(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
-
-
-def value_loss(values: Tensor, returns: Tensor) -> Tensor:
-    """Squared error: L = 1/2 mean (V - R)^2."""
-    return 0.5 * F.mse_loss(values, returns)
 
 
 def growing(first: float, last: float, progress: float) -> float:
@@ -146,7 +142,7 @@ class PPO:
         self.network = self.make_network(encoder, int(envs.single_action_space.n), config).to(device)
         self.network.encoder.fit_normalization(self.rollout.explore(self.generator))
         self.average = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.optimizer = HiddenMuon(self.network, self.network.encoder, config.learning_rate, config.muon_rate)
         self.leaning = Leaning(config.num_envs, int(envs.single_action_space.n), config.exploration, self.generator)
         self.episodes = Episodes()
         self.advantage_square = 0.0  # running mean square of the advantages; 0 before the first rollout
@@ -175,7 +171,7 @@ class PPO:
         return {
             **nest("network", self.network.state_dict()),
             **nest("average", self.average.state_dict()),
-            **nest("optimizer", optimizer_state(self.optimizer)),
+            **nest("optimizer", self.optimizer.state_dict()),
             **nest("rollout", self.rollout.state_dict()),
             **nest("episodes", self.episodes.state_dict()),
             "leaning": self.leaning.offsets.clone(),
@@ -188,7 +184,7 @@ class PPO:
         """Go on exactly from what `state_dict` returned."""
         self.network.load_state_dict(part("network", state))
         self.average.load_state_dict(part("average", state))
-        load_optimizer_state(self.optimizer, part("optimizer", state))
+        self.optimizer.load_state_dict(part("optimizer", state))
         self.rollout.load_state_dict(part("rollout", state))
         self.episodes.load_state_dict(part("episodes", state))
         self.leaning.offsets = state["leaning"].clone()
@@ -205,16 +201,20 @@ class PPO:
         with autocast(self.device, self.precision):
             for t in range(rollout.steps):
                 logits, value = self.network(rollout.at(t))
-                logits, values[t] = logits.cpu() + self._exploration() * self.leaning.offsets, value.cpu()
+                logits, values[t] = logits.cpu() + self._exploration() * self.leaning.offsets, self._mean(value)
                 actions = torch.multinomial(logits.softmax(-1), 1, generator=self.generator).squeeze(-1)
                 log_probs[t] = logits.log_softmax(-1).gather(-1, actions[:, None]).squeeze(-1)
                 info = rollout.add(t, actions)
                 over = rollout.terminated[t] | rollout.truncated[t]
                 self.episodes.add(info, over.numpy())
                 self.leaning.renew(over)
-            values[-1] = self.network(rollout.at(rollout.steps))[1].cpu()
+            values[-1] = self._mean(self.network(rollout.at(rollout.steps))[1])
         self.steps += rollout.steps * n
         return values, log_probs
+
+    def _mean(self, value: Tensor) -> Tensor:
+        """Values, float [games] on the CPU."""
+        return self.network.value.mean(value).cpu()
 
     def _exploration(self) -> float:
         """What share of their leaning the games still follow."""
@@ -223,15 +223,14 @@ class PPO:
     def _update(self, values: Tensor, old_log_probs: Tensor) -> dict[str, float]:
         config, rollout = self.config, self.rollout
         progress = min(self.steps / self.total_steps, 1.0)
-        rate = config.learning_rate
-        if config.anneal:
-            rate *= 0.05 + 0.95 * (1 - progress) ** 2
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        left = 0.05 + 0.95 * (1 - progress) ** 2 if config.anneal else 1.0
+        self.optimizer.decay(left)
         gamma = growing(config.gamma, config.final_gamma, 4 * progress)
         lam = growing(config.gae_lambda, config.final_gae_lambda, 4 * progress)
         advantages, returns = gae(rollout.rewards, values, rollout.terminated, rollout.truncated, gamma, lam)
         advantages = advantages / self._advantage_scale(advantages[rollout.valid])
+        for network in (self.network, self.average):
+            network.value.rescale(returns[rollout.valid].to(self.device))
         samples = rollout.valid.flatten().nonzero().squeeze(-1)
         flat = [x.flatten().to(self.device) for x in (old_log_probs, advantages, returns, rollout.actions)]
         logs: dict[str, list[Tensor]] = {}
@@ -242,7 +241,7 @@ class PPO:
                     logs.setdefault(key, []).append(value)
         metrics = {f"train/{key}": float(torch.stack(value).mean()) for key, value in logs.items()}
         errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))
-        return metrics | {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": rate}
+        return metrics | {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": left * config.learning_rate}
 
     def _advantage_scale(self, advantages: Tensor) -> float:
         """Root mean square of the advantages, averaged over about the last twenty rollouts.
@@ -259,14 +258,14 @@ class PPO:
     ) -> dict[str, Tensor]:
         config = self.config
         with autocast(self.device, self.precision):
-            logits, values = self.network(self.rollout.observations(index))
+            logits, value_logits = self.network(self.rollout.observations(index))
         log_probs = logits.log_softmax(-1)
         log_prob = log_probs.gather(-1, actions[:, None]).squeeze(-1)
         entropy = -(log_probs.exp() * log_probs).sum(-1).mean()
         policy = policy_loss(log_prob, old_log_prob, advantages, config.clip)
-        value = value_loss(values, returns)
+        value = self.network.value.loss(value_logits, returns)
         loss = policy + config.value_coef * value - config.entropy_coef * entropy
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm, foreach=True)
         self.optimizer.step()

@@ -17,10 +17,17 @@ def part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
 
 
-def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+ADAM = ("exp_avg", "exp_avg_sq")
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer, names: tuple[str, ...] = ADAM) -> dict[str, Tensor]:
     """Return an optimizer's tensors as <parameter's number>.<name>; zeroes before its first step.
 
-    A fresh Adam has no state yet; giving it one makes every checkpoint of a run alike.
+    A fresh optimizer has no state yet; giving it one makes every checkpoint of a run alike.
+
+    Args:
+        optimizer: whose.
+        names: of the tensors that it keeps for each parameter, of the parameter's shape.
     """
     tensors = {}
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -28,16 +35,18 @@ def optimizer_state(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
         state = optimizer.state.get(parameter, {})
         zeros = torch.zeros_like(parameter, memory_format=torch.preserve_format)
         tensors[f"{i}.step"] = state.get("step", torch.tensor(0.0))
-        for name in ("exp_avg", "exp_avg_sq"):
+        for name in names:
             tensors[f"{i}.{name}"] = state.get(name, zeros)
     return tensors
 
 
-def load_optimizer_state(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+def load_optimizer_state(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], names: tuple[str, ...] = ADAM
+) -> None:
     """Load what `optimizer_state` returned."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for i, parameter in enumerate(parameters):
-        state = {name: tensors[f"{i}.{name}"] for name in ("step", "exp_avg", "exp_avg_sq")}
+        state = {name: tensors[f"{i}.{name}"] for name in ("step", *names)}
         optimizer.state[parameter] = {
             name: value.to(parameter.device).clone(memory_format=torch.preserve_format) for name, value in state.items()
         }

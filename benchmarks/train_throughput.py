@@ -2,8 +2,8 @@
 
     python -m benchmarks.train_throughput --json
 
-Both learn wingbeat/FlappyBird-v0 with the same encoder, number of games, rollout, minibatch, epochs and
-threads, each repeat in a fresh process, in turn. Stable-Baselines3 gets the games as its users would make
+Both learn wingbeat/FlappyBird-v0 with the same encoder, optimizer, number of games, rollout, minibatch, epochs
+and threads, each repeat in a fresh process, in turn. Stable-Baselines3 gets the games as its users would make
 them (make_vec_env and VecFrameStack) and computes in fp32, the only format it has on a CPU; ours is
 measured in fp32 too, and in bf16. The share of the FLOP limit is: FLOP of
 one step (rollout's forward pass and the training pass) times steps a second, over the FLOP/s that a large
@@ -70,6 +70,7 @@ def theirs(seconds: float) -> dict[str, float]:
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from stable_baselines3.common.vec_env import VecFrameStack
 
+    from agents.optimizer import HiddenMuon
     from agents.ppo import PPOConfig
     from perception import EncoderSpec, make_encoder
 
@@ -117,6 +118,8 @@ def theirs(seconds: float) -> dict[str, float]:
         device="cpu",
         seed=0,
     )
+    hidden = model.policy.features_extractor
+    model.policy.optimizer = HiddenMuon(model.policy, hidden, config.learning_rate, config.muon_rate)  # type: ignore[assignment]
     model.learn(10**9, callback=clock)
     (start, first), (end, last) = clock.marks[3], clock.marks[-1]
     return {"rate": (last - first) / (end - start)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from agents import ppo
-from agents.ppo import PPO, ActorCritic, PPOConfig, growing, policy_loss, value_loss
+from agents.ppo import PPO, ActorCritic, PPOConfig, growing, policy_loss
 from agents.returns import gae
 from envs import FLAPPY_BIRD
 from perception import EncoderSpec, make_encoder
@@ -47,19 +47,13 @@ def test_policy_loss_pushes_no_further_than_the_clip() -> None:
         assert gradient.item() == pytest.approx(-ratio * advantage if pushes else 0.0)
 
 
-def test_value_loss_by_hand() -> None:
-    values, returns = numbers(1.0, 5.0, -2.0), numbers(2.0, 3.0, -2.0)
-    assert value_loss(values, returns).item() == pytest.approx((1 + 4 + 0) / 3 / 2)
-    singles = [value_loss(values[[i]], returns[[i]]).item() for i in range(3)]
-    assert singles == pytest.approx([0.5, 2.0, 0.0])
-
-
 def test_shapes_of_the_network() -> None:
-    """[batch], not [batch, 1]: the difference of the two would be [batch, batch], without a word."""
+    """Values are [batch], not [batch, 1]: the difference of the two would be [batch, batch], without a word."""
     network = ActorCritic(make_encoder(EncoderSpec("small", 2, 40, 48, 32)), 5)
-    logits, values = network(torch.randint(256, (7, 2, 40, 48), dtype=torch.uint8))
+    logits, value_logits = network(torch.randint(256, (7, 2, 40, 48), dtype=torch.uint8))
     assert logits.shape == (7, 5)
-    assert values.shape == (7,)
+    values = network.value.mean(value_logits)
+    assert values.tolist() == [0.0] * 7
     assert logits.dtype == values.dtype == torch.float32
 
 
@@ -152,8 +146,10 @@ def test_the_average_follows_the_weights() -> None:
     agent = flappy(averaging=1.0)
     first = copy(agent.average.state_dict())
     agent.iterate()
-    assert same(agent.average.state_dict(), first)
-    assert not same(agent.network.state_dict(), first)
+    scale = {"value.scale": agent.average.value.scale}
+    assert same(agent.average.state_dict(), {**first, **scale})
+    assert not same(agent.network.state_dict(), {**first, **scale})
+    assert agent.average.value.scale == agent.network.value.scale > 0
     agent = flappy(averaging=0.75, minibatch=64)  # one gradient step an iteration
     for _ in range(2):
         before = copy(dict(agent.average.named_parameters()))
@@ -167,7 +163,7 @@ def test_the_learning_rate_falls_to_a_twentieth() -> None:
     agent = flappy(total_steps=4 * 64, learning_rate=1.0e-3)
     rates = [agent.iterate()["train/learning_rate"] for _ in range(5)]
     assert rates == pytest.approx([5.84375e-4, 2.875e-4, 1.09375e-4, 5e-5, 5e-5])
-    assert [group["lr"] for group in agent.optimizer.param_groups] == [rates[-1]]
+    assert [group["lr"] for group in agent.optimizer.param_groups] == pytest.approx([0.05 * 4e-3, rates[-1]])
     assert flappy(learning_rate=0.5, anneal=False).iterate()["train/learning_rate"] == 0.5
 
 
@@ -232,5 +228,5 @@ def test_a_reward_without_end_is_worth_what_it_should_be() -> None:
     for _ in range(120):
         agent.iterate()
     with torch.no_grad():
-        _, values = agent.network(agent.rollout.at(0))
+        values = agent.network.value.mean(agent.network(agent.rollout.at(0))[1])
     assert values.tolist() == pytest.approx([10.0] * 4, rel=0.1)

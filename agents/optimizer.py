@@ -1,0 +1,70 @@
+"""Muon for the matrices of the hidden layers, Adam for everything else, as one optimizer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agents.state import load_optimizer_state, nest, optimizer_state, part
+
+
+class HiddenMuon:
+    """Muon (Jordan et al. 2024) steps the hidden layers' weights, Adam the heads, biases and normalisations.
+
+    Muon makes each step's matrix orthogonal, so that rare directions are learned as fast as common ones. The
+    kernels of a convolution count as a matrix [out, in x height x width].
+
+    Attributes:
+        param_groups: of both; "lr" may be changed.
+
+    Args:
+        network: all that learns.
+        hidden: the part of it whose weights Muon steps.
+        learning_rate: Adam's step size.
+        muon_rate: Muon's, for entries of the size that Adam's steps have (Liu et al. 2025).
+    """
+
+    def __init__(self, network: nn.Module, hidden: nn.Module, learning_rate: float, muon_rate: float) -> None:
+        self._weights = [weight for weight in hidden.parameters() if weight.ndim > 1]
+        known = {id(weight) for weight in self._weights}
+        others = [weight for weight in network.parameters() if id(weight) not in known]
+        # The same memory, seen as matrices.
+        self._matrices = [nn.Parameter(weight.detach().flatten(1)) for weight in self._weights]
+        self._muon = torch.optim.Muon(
+            self._matrices, lr=muon_rate, weight_decay=0.0, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+        )
+        self._adam = torch.optim.Adam(others, lr=learning_rate, eps=1e-5, fused=True)
+        self.param_groups: list[dict[str, Any]] = [*self._muon.param_groups, *self._adam.param_groups]
+        self._first_rates = [float(group["lr"]) for group in self.param_groups]
+
+    def decay(self, share: float) -> None:
+        """Set all step sizes to this share of what they were at the start."""
+        for group, rate in zip(self.param_groups, self._first_rates, strict=True):
+            group["lr"] = share * rate
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        self._adam.zero_grad(set_to_none=True)
+        for weight in self._weights:
+            weight.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take a step along the gradients."""
+        for matrix, weight in zip(self._matrices, self._weights, strict=True):
+            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
+        self._muon.step()
+        self._adam.step()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all tensors, zeros before the first step."""
+        return {
+            **nest("muon", optimizer_state(self._muon, ("momentum_buffer",))),
+            **nest("adam", optimizer_state(self._adam)),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        load_optimizer_state(self._muon, part("muon", state), ("momentum_buffer",))
+        load_optimizer_state(self._adam, part("adam", state))

@@ -1,0 +1,84 @@
+"""Muon and Adam as one optimizer: who steps what, how far, and that a resumed one goes on alike."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agents.optimizer import HiddenMuon
+
+
+class Network(nn.Module):
+    """A convolution, a linear layer and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = nn.Sequential(nn.Conv2d(2, 4, 3), nn.Flatten(), nn.Linear(36, 8), nn.LayerNorm(8))
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.head(self.encoder(x))
+        return result
+
+
+def learn(network: Network, optimizer: Any, steps: int, seed: int = 0) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for _ in range(steps):
+        loss = network(torch.randn(16, 2, 5, 5, generator=generator)).square().mean()
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+
+
+def test_muon_steps_the_encoders_weights_by_orthogonal_matrices() -> None:
+    """All singular values of a step are about equal (Newton-Schulz leaves them within 0.7 and 1.2)."""
+    network = Network()
+    before = copy.deepcopy(network)
+    learn(network, HiddenMuon(network, network.encoder, 1e-3, 1e-2), 1)
+    for i in (0, 2):
+        step = (before.encoder[i].weight - network.encoder[i].weight).detach().flatten(1)
+        values = torch.linalg.svdvals(step) / (1e-2 * 0.2 * max(step.shape) ** 0.5)
+        assert 0.5 < values.min() <= values.max() < 1.3
+
+
+def test_adam_steps_everything_else_as_it_would_alone() -> None:
+    """After one step, for the gradients are the same: heads, biases and normalisation."""
+    network, alone = Network(), Network()
+    learn(network, HiddenMuon(network, network.encoder, 1e-3, 1e-2), 1)
+    learn(alone, torch.optim.Adam(alone.parameters(), lr=1e-3, eps=1e-5), 1)
+    others = dict(alone.named_parameters())
+    for name, parameter in network.named_parameters():
+        same = torch.allclose(parameter, others[name], atol=1e-7)
+        assert same == (name not in ("encoder.0.weight", "encoder.2.weight")), name
+
+
+def test_the_step_sizes_decay_together() -> None:
+    network = Network()
+    optimizer = HiddenMuon(network, network.encoder, 1e-3, 1e-2)
+    optimizer.decay(0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([5e-3, 5e-4])
+    optimizer.decay(0.0)
+    before = copy.deepcopy(network.state_dict())
+    learn(network, optimizer, 2)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+
+
+def test_a_loaded_state_goes_on_to_the_last_bit() -> None:
+    straight, begun = Network(), Network()
+    learn(straight, HiddenMuon(straight, straight.encoder, 1e-3, 1e-2), 3)
+    optimizer = HiddenMuon(straight, straight.encoder, 1e-3, 1e-2)
+    first = HiddenMuon(begun, begun.encoder, 1e-3, 1e-2)
+    learn(begun, first, 3)
+    assert not any(value.any() for value in optimizer.state_dict().values())
+    state = {key: value.clone() for key, value in first.state_dict().items()}
+    optimizer.load_state_dict(state)
+    learn(straight, optimizer, 2, seed=1)
+    learn(begun, first, 2, seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(straight.parameters(), begun.parameters(), strict=True))
+    forgetful = HiddenMuon(straight, straight.encoder, 1e-3, 1e-2)
+    learn(straight, forgetful, 1)
+    learn(begun, first, 1)
+    assert not torch.equal(straight.encoder[2].weight, begun.encoder[2].weight)
