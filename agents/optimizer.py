@@ -54,7 +54,7 @@ class HiddenMuon:
         """Take a step along the gradients."""
         for matrix, weight in zip(self._matrices, self._weights, strict=True):
             matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
-        self._muon.step()
+        self._muon.step()  # type: ignore[no-untyped-call]
         self._adam.step()
 
     def state_dict(self) -> dict[str, Tensor]:

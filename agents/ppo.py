@@ -241,7 +241,10 @@ class PPO:
                     logs.setdefault(key, []).append(value)
         metrics = {f"train/{key}": float(torch.stack(value).mean()) for key, value in logs.items()}
         errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))
-        return metrics | {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": left * config.learning_rate}
+        return metrics | {
+            "train/explained_variance": 1 - float(errors / wanted),
+            "train/learning_rate": left * config.learning_rate,
+        }
 
     def _advantage_scale(self, advantages: Tensor) -> float:
         """Root mean square of the advantages, averaged over about the last twenty rollouts.

@@ -44,14 +44,16 @@ class ValueHead(nn.Module):
 
     def mean(self, logits: Tensor) -> Tensor:
         """Return the values [batch] of distributions [batch, atoms]."""
-        return self.scale * (logits.softmax(-1) @ self.atoms)
+        means: Tensor = self.scale * (logits.softmax(-1) @ self.atoms)
+        return means
 
     def loss(self, logits: Tensor, returns: Tensor) -> Tensor:
         """Cross entropy L = -mean sum_i t_i log p_i, t the targets of returns [batch]."""
         centers = (returns / self.scale.clamp(min=1e-8)).clamp(-REACH, REACH)
         blur = BLUR * 2 * REACH / (ATOMS - 1)
         targets = torch.special.ndtr((self.edges - centers[:, None]) / blur).diff(dim=-1)  # [batch, atoms]
-        return -(targets * logits.log_softmax(-1)).sum(-1).mean()
+        loss: Tensor = -(targets * logits.log_softmax(-1)).sum(-1).mean()
+        return loss
 
     @torch.no_grad()
     def rescale(self, returns: Tensor) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from agents.build import GameConfig
 from agents.device import set_threads
+from agents.optimizer import HiddenMuon
 from agents.rollout import Rollout
 from benchmarks.common import machine, print_json
 from benchmarks.last_chance import FRAME_SKIP, survives
@@ -49,6 +50,8 @@ class Settings:
     """pictures that the planner labels"""
     learning_rate: float = 4e-3
     """Adam's step size at the start; it falls as in PPO"""
+    muon_rate: float = 4e-3
+    """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
     horizon: int = 22
     """decisions that an action must let the game survive"""
     seed: int = 0
@@ -91,7 +94,9 @@ def teach(settings: Settings) -> tuple[Student, float]:
     student = Student(make_encoder(spec))
     student.encoder.fit_normalization(rollout.explore(generator))
     average = copy.deepcopy(student).requires_grad_(False)
-    optimizer = torch.optim.Adam(student.parameters(), lr=settings.learning_rate, eps=1e-5)
+    muon = HiddenMuon(student, student.encoder, settings.learning_rate, settings.muon_rate)
+    adam = torch.optim.Adam(student.parameters(), lr=settings.learning_rate, eps=1e-5)
+    optimizer: Any = muon if settings.muon_rate else adam
     rules, spare = FLAPPY_BIRD.rules("classic"), np.zeros(settings.horizon + 1, FLAPPY_BIRD.state_dtype)
     labels, losses = torch.zeros(STEPS, GAMES, 2), list[float]()
     rounds = max(1, settings.samples // (GAMES * STEPS))
@@ -104,8 +109,9 @@ def teach(settings: Settings) -> tuple[Student, float]:
                 actions = student(rollout.at(t)).argmax(-1)
             chance = torch.rand(GAMES, generator=generator) < RANDOM
             rollout.add(t, torch.where(chance, torch.randint(2, (GAMES,), generator=generator), actions))
-        for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * (0.05 + 0.95 * (1 - done / rounds) ** 2)
+        left = 0.05 + 0.95 * (1 - done / rounds) ** 2
+        muon.decay(left)
+        adam.param_groups[0]["lr"] = left * settings.learning_rate
         samples = rollout.valid.flatten().nonzero().squeeze(-1)
         order = samples[torch.randperm(len(samples), generator=generator)]
         losses = []
@@ -126,6 +132,8 @@ def main(argv: list[str]) -> int:
     settings = tyro.cli(Settings, args=argv, description=__doc__)
     if min(settings.samples, settings.horizon, settings.feature_dim) < 1 or settings.learning_rate <= 0:
         raise UserError("--samples, --horizon, --feature-dim and --learning-rate must be more than 0")
+    if not settings.muon_rate >= 0:
+        raise UserError(f"--muon-rate must be at least 0, not {settings.muon_rate}")
     set_threads(0)
     try:
         student, loss = teach(settings)

@@ -96,10 +96,13 @@ def test_only_real_steps_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> No
 def test_acting_is_greedy_and_changes_nothing() -> None:
     agent = flappy()
     agent.iterate()
-    torch.nn.init.normal_(agent.average.policy.weight)  # so that some observations ask for this, some for that
     agent.network.train()
     agent.average.train()
     observations = torch.randint(256, (300, 2, 84, 84), dtype=torch.uint8)
+    with torch.no_grad():  # so that half of the observations ask for this, half for that
+        torch.nn.init.normal_(agent.average.policy.weight)
+        logits, _ = agent.average(observations)
+        agent.average.policy.bias[0] -= (logits[:, 0] - logits[:, 1]).median()
     before = copy(agent.state_dict())
     modes = [module.training for network in (agent.network, agent.average) for module in network.modules()]
     torch_rng, numpy_rng = torch.get_rng_state(), repr(np.random.get_state())
