@@ -156,12 +156,16 @@ class Runner:
         metrics.write({"steps": self.algorithm.steps, "seconds": round(self.seconds, 3), **numbers})
 
     def _evaluate(self, metrics: Metrics) -> dict[str, Any]:
-        """Evaluate, record it, and keep the policy if none was better."""
+        """Evaluate, record it, and keep the policy unless an earlier one was clearly better.
+
+        A few dozen episodes can't tell good policies apart. Of those the newest has learned most, so it takes the
+        place of the best one as long as the best mean lies within its interval.
+        """
         result = self.evaluate(self.config.evaluate_episodes, self.config.evaluate_cap)
         wanted = ("score_mean", "score_median", "score_ci95", "score_cap", "reached_cap", "episodes")
         self._log(metrics, {f"eval/{key}": result[key] for key in wanted})
-        if result["score_mean"] >= self._best:
-            self._best = result["score_mean"]
+        self._best = max(self._best, result["score_mean"])
+        if result["score_ci95"][1] >= self._best:
             policy = {key: value for key, value in self.algorithm.state_dict().items() if key.startswith("average.")}
             checkpoint.save(self.run.path / BEST, policy, self._meta() | {"evaluation": result})
         return result
