@@ -14,7 +14,7 @@ class ValueHead(nn.Module):
     The numbers z reach from -5 s to 5 s, where s is the returns' root mean square of late, so that rewards of any
     size do. The value is the mean, V = sum_i p_i z_i. The target of a return R is a normal distribution around it,
     counted into the 255, and the loss is the cross entropy (HL-Gauss, Farebrother et al. 2024). Its gradient
-    is bounded, and what an encoder learns from it is richer than from a squared error.
+    by a logit is bounded, however surprising the return. What it was worth here stands in docs/limits.md.
 
     Attributes:
         scale: s, float []; 0 before the first returns.

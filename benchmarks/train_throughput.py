@@ -118,6 +118,7 @@ def theirs(seconds: float) -> dict[str, float]:
         device="cpu",
         seed=0,
     )
+    # SB3 sets one learning rate for both parts; how long a step takes does not depend on it.
     hidden = model.policy.features_extractor
     model.policy.optimizer = HiddenMuon(model.policy, hidden, config.learning_rate, config.muon_rate)  # type: ignore[assignment]
     model.learn(10**9, callback=clock)
