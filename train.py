@@ -11,7 +11,7 @@ import envs
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 
-TOTAL_STEPS = {"ppo": 2_600_000, "dqn": 2_400_000}
+TOTAL_STEPS = {"ppo": 2_600_000, "a2c": 2_600_000, "dqn": 2_400_000, "pqn": 2_600_000}
 FILM_SECONDS = 60
 CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
 

@@ -10,9 +10,11 @@ from typing import Any, Protocol, cast
 import torch
 from torch import Tensor
 
+from agents.a2c import A2C, A2CConfig
 from agents.device import PRECISIONS, autocast, choose_device
 from agents.dqn import DQN, DQNConfig
 from agents.ppo import PPO, PPOConfig
+from agents.pqn import PQN, PQNConfig
 from agents.state import part
 from envs import GAMES, Game, GameVectorEnv
 from experiment import checkpoint
@@ -40,7 +42,12 @@ class Algorithm(Protocol):
         """Go on from that."""
 
 
-ALGORITHMS: dict[str, tuple[Any, Any]] = {"ppo": (PPO, PPOConfig), "dqn": (DQN, DQNConfig)}
+ALGORITHMS: dict[str, tuple[Any, Any]] = {
+    "ppo": (PPO, PPOConfig),
+    "a2c": (A2C, A2CConfig),
+    "dqn": (DQN, DQNConfig),
+    "pqn": (PQN, PQNConfig),
+}
 
 
 @dataclass

@@ -22,17 +22,18 @@ class HiddenMuon:
         network: all that learns.
         hidden: the part of it whose weights Muon steps.
         learning_rate: Adam's step size.
-        muon_rate: Muon's, for entries of the size that Adam's steps have (Liu et al. 2025).
+        muon_rate: Muon's, for entries of the size that Adam's steps have (Liu et al. 2025); 0 leaves all to Adam.
     """
 
     def __init__(self, network: nn.Module, hidden: nn.Module, learning_rate: float, muon_rate: float) -> None:
-        self._weights = [weight for weight in hidden.parameters() if weight.ndim > 1]
+        self._weights = [weight for weight in hidden.parameters() if weight.ndim > 1 and muon_rate > 0]
         known = {id(weight) for weight in self._weights}
         others = [weight for weight in network.parameters() if id(weight) not in known]
         # The same memory, seen as matrices.
         self._matrices = [nn.Parameter(weight.detach().flatten(1)) for weight in self._weights]
+        # An optimizer of nothing may not be made, but it may have a group of nothing.
         self._muon = torch.optim.Muon(
-            self._matrices, lr=muon_rate, weight_decay=0.0, momentum=0.95, adjust_lr_fn="match_rms_adamw"
+            [{"params": self._matrices}], lr=muon_rate, weight_decay=0.0, momentum=0.95, adjust_lr_fn="match_rms_adamw"
         )
         self._adam = torch.optim.Adam(others, lr=learning_rate, eps=1e-5, fused=True)
         self.param_groups: list[dict[str, Any]] = [*self._muon.param_groups, *self._adam.param_groups]

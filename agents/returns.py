@@ -1,4 +1,4 @@
-"""Estimators of returns and advantages. Pure functions of arrays [steps, games]."""
+"""Estimators of returns and advantages, arrays [steps, games], and what they are scaled and discounted by."""
 
 import torch
 from torch import Tensor
@@ -35,3 +35,38 @@ def gae(
         later = delta + gamma * lam * going_on[t] * later
         advantages[t] = later
     return advantages, advantages + values[:-1]
+
+
+def growing(first: float, last: float, progress: float) -> float:
+    """Go from one discount to another so that the horizon 1 / (1 - discount) grows geometrically.
+
+    A short horizon learns quickly, a long one sees far: what kills may have happened one pipe earlier
+    (annealed as in Schwarzer et al. 2023).
+
+    Args:
+        first: at progress 0.
+        last: at progress 1 and beyond.
+        progress: 0 to 1.
+    """
+    progress = min(progress, 1.0)
+    return float(1 - (1 - first) ** (1 - progress) * (1 - last) ** progress)
+
+
+class RunningScale:
+    """Root mean square of the advantages, averaged over about the last twenty rollouts.
+
+    Most minibatches of a good player hold no death. Scaled by their own deviation, as is usual, they would
+    blow up the value function's small errors to the size of the rare advantages that matter.
+
+    Attributes:
+        square: running mean square, float64 []; 0 before the first rollout.
+    """
+
+    def __init__(self) -> None:
+        self.square = torch.zeros((), dtype=torch.float64)
+
+    def __call__(self, advantages: Tensor) -> float:
+        """Take new advantages, of any shape, into the scale; returns it."""
+        square = advantages.double().square().mean()
+        self.square = torch.lerp(self.square, square, 0.05) if self.square else square
+        return float(self.square.sqrt()) + 1e-8

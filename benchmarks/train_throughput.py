@@ -57,7 +57,7 @@ def ours(precision: str, seconds: float) -> dict[str, float]:
     while time.perf_counter() - start < seconds:
         algorithm.iterate()
     rate = (algorithm.steps - first) / (time.perf_counter() - start)
-    forward, training = flop_per_sample(algorithm.network)  # type: ignore[attr-defined]
+    forward, training = flop_per_sample(algorithm.learner.network)  # type: ignore[attr-defined]
     return {"rate": rate, "share": rate * (forward + config.epochs * training) / peak_flops(precision)}
 
 

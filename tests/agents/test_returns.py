@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents.returns import gae
+from agents.returns import RunningScale, gae, growing
 
 
 def by_definition(
@@ -96,3 +96,18 @@ def test_a_constant_reward_is_worth_the_same_however_often_it_is_cut(lam: float)
     torch.testing.assert_close(advantages, torch.zeros(12, 2), atol=1e-5, rtol=0)
     dead, _ = gae(rewards, values, cut, torch.zeros_like(cut), 0.9, lam)
     assert dead[cut].tolist() == [-9.0] * 3
+
+
+def test_the_horizon_grows_by_equal_factors_and_then_stays() -> None:
+    """From 10 steps to 1000: 100 halfway."""
+    assert [growing(0.9, 0.999, p) for p in (0.0, 0.5, 1.0, 2.0)] == pytest.approx([0.9, 0.99, 0.999, 0.999])
+    assert growing(0.5, 1.0, 0.0) == 0.5
+    assert growing(0.0, 0.0, 0.3) == 0.0
+
+
+def test_advantages_are_scaled_by_their_root_mean_square_of_late() -> None:
+    """By hand: the first rollout's alone, then 19 parts of what was and one of what is new."""
+    scale = RunningScale()
+    assert scale(torch.tensor([3.0, -4.0, 0.0, 5.0])) == pytest.approx(12.5**0.5)
+    assert scale(torch.tensor([10.0, -10.0])) == pytest.approx((0.95 * 12.5 + 5.0) ** 0.5)
+    assert scale(torch.tensor([0.0])) == pytest.approx((0.95 * (0.95 * 12.5 + 5.0)) ** 0.5)

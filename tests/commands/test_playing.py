@@ -45,7 +45,9 @@ def test_playing_repeats_the_evaluation_at_the_end(run: Path, capsys: pytest.Cap
     assert everything(run) == before
 
 
-@pytest.mark.parametrize(("algorithm", "learner"), [("ppo", {}), ("dqn", {"learning_starts": 100})])
+@pytest.mark.parametrize(
+    ("algorithm", "learner"), [("ppo", {}), ("a2c", {}), ("pqn", {}), ("dqn", {"learning_starts": 100})]
+)
 def test_what_plays_is_what_trained(algorithm: str, learner: dict[str, Any], tmp_path: Path) -> None:
     """The same action for every observation: weights and normalisation come back to the last bit."""
     config = {
@@ -62,9 +64,10 @@ def test_what_plays_is_what_trained(algorithm: str, learner: dict[str, Any], tmp
     agent: Any = make_algorithm(Settings.parse(config, "here"))
     for _ in range(2):
         agent.iterate()
-    heads = [agent.average.policy] if algorithm == "ppo" else [agent.target.advantage, agent.target.value]
-    for head in heads:
-        torch.nn.init.normal_(head.weight)  # so that some observations ask for this, some for that
+    playing = agent.target if algorithm == "dqn" else agent.learner.average
+    for head in playing.children():
+        if isinstance(head, torch.nn.Linear):
+            torch.nn.init.normal_(head.weight)  # so that some observations ask for this, some for that
     run = Run.create(tmp_path / "run", config, "x")
     checkpoint.save(run.checkpoint(agent.steps), agent.state_dict(), {"steps": agent.steps, "seconds": 0.0})
     player = load_player(run.path)

@@ -1,0 +1,124 @@
+"""What plays in every on-policy algorithm: games, their exploration and their scores, a rollout at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents.exploration import Leaning
+from agents.rollout import Episodes, Rollout
+from agents.state import nest, part
+
+
+@dataclass
+class ActorConfig:
+    """How games are played between two updates."""
+
+    num_envs: int = 64
+    """games played at once"""
+    rollout_steps: int = 64
+    """steps of each game between two updates"""
+    exploration: float = 2.0
+    """at first every game leans towards actions of its own: standard deviation of what is added to the logits"""
+    exploration_steps: int = 100_000
+    """steps over which this leaning fades away"""
+
+
+class Actor:
+    """Plays one rollout after the other with whatever policy it is given.
+
+    Attributes:
+        steps: decisions taken so far, over all games.
+        rollout: what happened in the last ones.
+        leaning: what each game prefers.
+        episodes: scores of the last finished episodes.
+        generator: of all that the algorithm draws.
+
+    Args:
+        envs: the games; see `Rollout`.
+        frames: frames in a stack.
+        config: settings.
+        seed: of the games and the generator.
+        device: where frames are kept.
+
+    Raises:
+        ValueError: if a rollout may hold nothing but resets.
+    """
+
+    def __init__(self, envs: Any, frames: int, config: ActorConfig, seed: int, device: torch.device) -> None:
+        if config.rollout_steps < 2:
+            raise ValueError(f"--rollout-steps must be at least 2, not {config.rollout_steps}")
+        self.config = config
+        self.generator = torch.Generator().manual_seed(seed)
+        self.rollout = Rollout(envs, config.rollout_steps, frames, device)
+        self.rollout.start(seed)
+        actions = int(envs.single_action_space.n)
+        self.leaning = Leaning(config.num_envs, actions, config.exploration, self.generator)
+        self.episodes = Episodes()
+        self.steps = 0
+
+    @property
+    def exploring(self) -> float:
+        """What is left of exploration, 1 to 0."""
+        return max(0.0, 1 - self.steps / max(1, self.config.exploration_steps))
+
+    @property
+    def lean(self) -> Tensor:
+        """What is added to each game's logits now, float [games, actions]."""
+        return self.exploring * self.leaning.offsets
+
+    def explore(self) -> Tensor:
+        """Play one rollout at random, which counts for nothing; returns its frames [steps * games, height, width]."""
+        return self.rollout.explore(self.generator)
+
+    @torch.no_grad()
+    def play(self, choose: Callable[[int, Tensor], Tensor]) -> None:
+        """Play one rollout.
+
+        Args:
+            choose: called with (step t, observations [games, frames, height, width]); returns int64 [games].
+        """
+        rollout = self.rollout
+        rollout.begin()
+        for t in range(rollout.steps):
+            info = rollout.add(t, choose(t, rollout.at(t)))
+            over = rollout.terminated[t] | rollout.truncated[t]
+            self.episodes.add(info, over.numpy())
+            self.leaning.renew(over)
+        self.steps += rollout.steps * self.config.num_envs
+
+    def draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw an action for each game from logits [games, actions] and its leaning.
+
+        Returns:
+            (actions int64 [games], their log probabilities float [games]), on the CPU.
+        """
+        logits = logits.cpu() + self.lean
+        actions = torch.multinomial(logits.softmax(-1), 1, generator=self.generator)
+        return actions.squeeze(-1), logits.log_softmax(-1).gather(-1, actions).squeeze(-1)
+
+    def minibatches(self, size: int) -> tuple[Tensor, ...]:
+        """Shuffle the rollout's transitions, as flat indices t * games + game, into batches of about this size."""
+        samples = self.rollout.valid.flatten().nonzero().squeeze(-1)
+        order = samples[torch.randperm(len(samples), generator=self.generator)]
+        return order.tensor_split(max(1, round(len(order) / size)))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that the next rollout depends on."""
+        return {
+            **nest("rollout", self.rollout.state_dict()),
+            **nest("episodes", self.episodes.state_dict()),
+            "leaning": self.leaning.offsets.clone(),
+            "generator": self.generator.get_state(),
+            "steps": torch.tensor(self.steps),
+        }
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on exactly from what `state_dict` returned."""
+        self.rollout.load_state_dict(part("rollout", state))
+        self.episodes.load_state_dict(part("episodes", state))
+        self.leaning.offsets = state["leaning"].clone()
+        self.generator.set_state(state["generator"])
+        self.steps = int(state["steps"])

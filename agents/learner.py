@@ -1,0 +1,104 @@
+"""What learns in every algorithm: a network, its optimizer, and an average of its weights that plays."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from agents.device import autocast
+from agents.optimizer import HiddenMuon
+from agents.state import nest, part
+
+
+@dataclass
+class LearnerConfig:
+    """How weights follow a loss."""
+
+    learning_rate: float = 2e-3
+    """Adam's step size at the start, for the heads, biases and normalisations"""
+    muon_rate: float = 4e-3
+    """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
+    anneal: bool = True
+    """lower the step sizes over the run, as the square of what is left of it, to a twentieth"""
+    max_grad_norm: float = 0.5
+    """gradients are scaled down to this norm"""
+    averaging: float = 0.99
+    """evaluation plays with a running average of the weights: the share kept at each gradient step"""
+
+
+class Learner:
+    """A network on its device, stepped along gradients.
+
+    Attributes:
+        network: what learns; its forward pass returns a tuple whose first part ranks the actions, and
+            `network.encoder` is its encoder.
+        average: the running average of its weights, which plays.
+
+    Args:
+        network: fresh from its seed.
+        config: settings.
+        device: where to compute.
+        precision: "fp32" or "bf16".
+    """
+
+    def __init__(self, network: Any, config: LearnerConfig, device: torch.device, precision: str) -> None:
+        self.config, self.device, self.precision = config, device, precision
+        self.network: Any = network.to(device)
+        self.average: Any = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = HiddenMuon(self.network, self.network.encoder, config.learning_rate, config.muon_rate)
+        # Looked up once: walking through the modules takes longer than the arithmetic.
+        self._weights, self._averages = list(self.network.parameters()), list(self.average.parameters())
+
+    def autocast(self) -> Any:
+        """Compute in the chosen format within this context; weights stay float32."""
+        return autocast(self.device, self.precision)
+
+    def fit_normalization(self, frames: Tensor) -> None:
+        """Fit the encoder to frames [n, height, width]; see `Encoder.fit_normalization`."""
+        for network in (self.network, self.average):
+            network.encoder.fit_normalization(frames.to(self.device))
+
+    def decay(self, progress: float) -> float:
+        """Lower the step sizes to what they are at this share of the run; returns Adam's."""
+        left = 0.05 + 0.95 * (1 - min(progress, 1.0)) ** 2 if self.config.anneal else 1.0
+        self.optimizer.decay(left)
+        return left * self.config.learning_rate
+
+    def step(self, loss: Tensor) -> None:
+        """Take one gradient step; the average follows: average <- k average + (1 - k) weights."""
+        self.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        nn.utils.clip_grad_norm_(self._weights, self.config.max_grad_norm, foreach=True)
+        self.optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(self._averages, self._weights, 1 - self.config.averaging)
+
+    @torch.no_grad()
+    def act(self, observations: Tensor) -> Tensor:
+        """Choose what the average ranks first, int64 [batch], for observations [batch, frames, height, width]."""
+        with self.autocast():
+            ranks = self.average(observations.to(self.device))[0]
+        actions: Tensor = ranks.argmax(-1)
+        return actions
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all tensors; those of "average" are what is played with."""
+        return {
+            **nest("network", self.network.state_dict()),
+            **nest("average", self.average.state_dict()),
+            **nest("optimizer", self.optimizer.state_dict()),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` returned."""
+        self.network.load_state_dict(part("network", state))
+        self.average.load_state_dict(part("average", state))
+        self.optimizer.load_state_dict(part("optimizer", state))
+
+
+def mean_logs(logs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
+    """Average what gradient steps noted; keys get "train/" before them. Nothing of no steps."""
+    return {f"train/{key}": float(torch.stack([log[key].detach() for log in logs]).mean()) for key in (logs or [{}])[0]}

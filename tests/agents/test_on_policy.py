@@ -1,0 +1,174 @@
+"""What must hold for every algorithm that learns from what it has just played."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agents.a2c import A2C, A2CConfig
+from agents.ppo import PPO, PPOConfig
+from agents.pqn import PQN, PQNConfig
+from envs import FLAPPY_BIRD
+from tests.agents.games import CATCH, STILL
+from tests.agents.making import copy, make, make_tiny, same, share_caught
+
+KINDS = {"ppo": (PPO, PPOConfig()), "a2c": (A2C, A2CConfig()), "pqn": (PQN, PQNConfig())}
+CATCHING: dict[str, dict[str, Any]] = {
+    "ppo": {"rollout_steps": 32, "minibatch": 128, "epochs": 2, "learning_rate": 4e-3},
+    "a2c": {"rollout_steps": 5, "learning_rate": 4e-3, "muon_rate": 8e-3},
+    "pqn": {"rollout_steps": 32, "minibatch": 64, "epochs": 2, "epsilon": 0.02},
+}
+VALUING: dict[str, dict[str, Any]] = {
+    "ppo": {"epochs": 4, "minibatch": 16, "learning_rate": 0.02, "final_gamma": 0.9},
+    "a2c": {"rollout_steps": 8, "learning_rate": 0.02, "final_gamma": 0.9},
+    "pqn": {"epochs": 4, "minibatch": 16, "learning_rate": 0.01, "final_gamma": 0.9},
+}
+every = pytest.mark.parametrize("name", KINDS)
+
+
+def flappy(name: str, seed: int = 0) -> Any:
+    algorithm, config = KINDS[name]
+    config = replace(config, num_envs=4, rollout_steps=16)
+    return make(algorithm, config, FLAPPY_BIRD, seed, 10_000, {"frame_skip": 2})
+
+
+def tiny(name: str, game: Any, **changes: Any) -> Any:
+    algorithm, config = KINDS[name]
+    return make_tiny(algorithm, replace(config, num_envs=4, rollout_steps=16), game, **changes)
+
+
+def heads(network: nn.Module) -> list[nn.Linear]:
+    """What comes after the encoder and ranks the actions."""
+    return [getattr(network, name) for name in ("policy", "advantage") if hasattr(network, name)]
+
+
+@every
+def test_acting_is_greedy_and_changes_nothing(name: str) -> None:
+    agent = flappy(name)
+    agent.iterate()
+    networks = agent.learner.network, agent.learner.average
+    for network in networks:
+        network.train()
+    observations = torch.randint(256, (300, 2, 84, 84), dtype=torch.uint8)
+    (head,) = heads(agent.learner.average)
+    with torch.no_grad():  # so that half of the observations ask for this, half for that
+        nn.init.normal_(head.weight)
+        ranks = agent.learner.average(observations)[0]
+        head.bias[0] -= (ranks[:, 0] - ranks[:, 1]).median()
+        wanted = agent.learner.average(observations)[0].argmax(-1)
+    before = copy(agent.state_dict())
+    modes = [module.training for network in networks for module in network.modules()]
+    torch_rng, numpy_rng = torch.get_rng_state(), repr(np.random.get_state())
+    actions = agent.act(observations)
+    assert torch.equal(actions, wanted)
+    assert torch.equal(actions, agent.act(observations))
+    assert actions.shape == (300,)
+    assert not actions.requires_grad
+    assert set(actions.tolist()) == {0, 1}
+    assert torch.equal(actions[:7], agent.act(observations[:7]))
+    assert same(before, agent.state_dict())
+    assert modes == [module.training for network in networks for module in network.modules()]
+    assert torch.equal(torch_rng, torch.get_rng_state())
+    assert numpy_rng == repr(np.random.get_state())
+
+
+@every
+def test_a_resumed_run_goes_on_to_the_last_bit(name: str) -> None:
+    straight, begun = flappy(name, seed=3), flappy(name, seed=3)
+    expected = [straight.iterate() for _ in range(3)]
+    got = [begun.iterate()]
+    resumed = flappy(name, seed=8)  # nothing of another seed may be left
+    assert not same(resumed.state_dict(), begun.state_dict())
+    resumed.load_state_dict(copy(begun.state_dict()))
+    del begun
+    got += [resumed.iterate() for _ in range(2)]
+    assert repr(got) == repr(expected)  # "nan" included
+    assert same(resumed.state_dict(), straight.state_dict())
+    assert resumed.steps == straight.steps == 3 * 4 * 16
+
+
+@every
+def test_a_seed_repeats_and_another_differs(name: str) -> None:
+    runs = [flappy(name, seed) for seed in (1, 1, 2)]
+    logs = [repr([agent.iterate() for _ in range(2)]) for agent in runs]
+    assert logs[0] == logs[1] != logs[2]
+    assert same(runs[0].state_dict(), runs[1].state_dict())
+    weights = [heads(agent.learner.network)[0].weight for agent in runs]
+    assert not torch.equal(weights[0], weights[2])
+
+
+@every
+def test_evaluating_on_the_way_changes_nothing(name: str) -> None:
+    alone, watched = flappy(name, seed=5), flappy(name, seed=5)
+    observations = torch.randint(256, (64, 2, 84, 84), dtype=torch.uint8)
+    for _ in range(3):
+        alone.iterate()
+        watched.act(observations)
+        watched.iterate()
+    assert same(alone.state_dict(), watched.state_dict())
+
+
+@every
+def test_only_real_steps_are_learned_from(name: str) -> None:
+    """What a reset's pretended step is said to have brought, done and shown changes nothing."""
+    agents = [tiny(name, CATCH, rollout_steps=20) for _ in range(2)]
+    for agent in agents:
+        agent.iterate()
+    add = agents[1].actor.rollout.add
+
+    def lie(t: int, actions: Tensor) -> dict[str, Any]:
+        info: dict[str, Any] = add(t, actions)
+        unreal = ~agents[1].actor.rollout.valid[t]
+        agents[1].actor.rollout.rewards[t, unreal] = 100.0
+        agents[1].actor.rollout.actions[t, unreal] = 2
+        return info
+
+    agents[1].actor.rollout.add = lie
+    for agent in agents:
+        agent.iterate()
+    assert (~agents[1].actor.rollout.valid).sum() > 8
+    networks = [agent.learner.network.state_dict() for agent in agents]
+    assert same(*networks)
+
+
+@every
+def test_the_smallest_rollouts_leave_numbers(name: str) -> None:
+    """The usual standard deviation of one advantage is not a number, nor is the mean of none."""
+    sizes: list[tuple[int, dict[str, int]]] = [(2, {}), (3, {})]
+    if name != "a2c":
+        sizes = [(2, {"minibatch": 1}), (3, {"minibatch": 1}), (2, {"minibatch": 256}), (5, {"minibatch": 3})]
+    for rollout_steps, changes in sizes:
+        agent = tiny(name, CATCH, num_envs=1, rollout_steps=rollout_steps, **changes)
+        for _ in range(7):
+            agent.iterate()
+        assert all(torch.isfinite(value).all() for value in agent.learner.network.state_dict().values())
+    with pytest.raises(ValueError, match="--rollout-steps must be at least 2"):
+        tiny(name, CATCH, rollout_steps=1)
+
+
+@every
+def test_it_learns_to_catch(name: str) -> None:
+    """A random player catches a quarter. So does PPO with advantages of the wrong sign, or all 0: tried."""
+    agent = tiny(
+        name, CATCH, total_steps=40_000, num_envs=16, averaging=0.9, exploration_steps=10_000, **CATCHING[name]
+    )
+    while agent.steps < agent.total_steps:
+        metrics = agent.iterate()
+    assert metrics["train/score"] > 0.8
+    assert share_caught(agent, CATCH) >= 0.97
+
+
+@every
+def test_a_reward_without_end_is_worth_what_it_should_be(name: str) -> None:
+    """1 / (1 - gamma) = 10; 3 if the cut every fourth step were taken for an end, 8 if resets counted as steps."""
+    agent = tiny(name, STILL, max_frames=4, gamma=0.9, anneal=False, exploration=0.0, **VALUING[name])
+    for _ in range(800 if name == "a2c" else 120):  # one gradient step each, or 16
+        agent.iterate()
+    network = agent.learner.network
+    with torch.no_grad():
+        outputs = network(agent.actor.rollout.at(0))
+        values = outputs[0].flatten() if name == "pqn" else network.value.mean(outputs[1])
+    assert values.tolist() == pytest.approx([10.0] * len(values), rel=0.1)
