@@ -93,7 +93,7 @@ def _evaluate(command: Play, player: Any) -> int:
         result = evaluate(
             settings.game.make, player.act, settings.eyes.frames, command.episodes, command.seed, cap, progress.update
         )
-    result = {"env": settings.game.env, "preset": settings.game.preset, **result}
+    result = {**settings.game.about, **result}
     if command.json:
         print(json.dumps(result))
     else:
@@ -106,8 +106,7 @@ def _record(path: Path, command: Play, player: Any) -> int:
     from experiment.show import show
 
     game, cap = player.settings.game, command.score_cap or None
-    frames = show(game.make, player.act, player.settings.eyes.frames, game.frame_skip, command.seed, cap)
-    rate = game.game.fps
+    frames, rate = show(game, player.act, player.settings.eyes.frames, command.seed, cap), game.fps
     film((frame.picture for frame in islice(frames, round(command.seconds * rate))), path, rate)
     print(f"wrote {path}", file=sys.stderr)
     return 0
@@ -119,7 +118,7 @@ def _human(command: Play) -> int:
 
     if command.run:
         raise UserError("--human plays without an agent; leave the run away")
-    game = GameConfig(preset=command.preset or "classic", env_arg=command.env_arg)
+    game = GameConfig(preset=command.preset or "", env_arg=command.env_arg)
     game.make(1)
     return play_yourself(game, command.seed, command.scale)
 

@@ -11,7 +11,7 @@ import envs
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 
-TOTAL_STEPS = {"ppo": 2_600_000, "a2c": 2_600_000, "dqn": 2_400_000, "pqn": 2_600_000}
+TOTAL_STEPS = {"ppo": 2_600_000, "a2c": 2_600_000, "reinforce": 2_600_000, "dqn": 2_400_000, "pqn": 2_600_000}
 FILM_SECONDS = 60
 CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
 
@@ -93,8 +93,9 @@ def _train(name: str, command: Any) -> int:
     settings = Settings(name, game, command.eyes, command.learner, total_steps, common.seed, device, precision, threads)
     algorithm = make_algorithm(settings)
     config = asdict(settings) | {"runner": asdict(command.runner)}
-    run = Run.create(common.out, config, f"{name}-{game.game.name}-{common.seed}")
-    print(f"{name} learns {game.env} ({game.preset}) on {device}, {precision}, {threads} threads", file=sys.stderr)
+    run = Run.create(common.out, config, f"{name}-{game.name}-{common.seed}")
+    preset = f" ({game.about['preset']})" if game.ours else ""
+    print(f"{name} learns {game.env}{preset} on {device}, {precision}, {threads} threads", file=sys.stderr)
     return _run(run, algorithm, settings, command.runner, common.quiet)
 
 
@@ -152,11 +153,11 @@ def _judge(run: Any, config: Any) -> None:
     game, frames = player.settings.game, player.settings.eyes.frames
     print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
     result = evaluate(game.make, player.act, frames, config.final_episodes, score_cap=config.final_cap)
-    result = {"env": game.env, "preset": game.preset, **result}
+    result = {**game.about, **result}
     save_evaluation(run.path / "evaluation.json", result)
     print(one_line(result), file=sys.stderr)
-    pictures = (frame.picture for frame in show(game.make, player.act, frames, game.frame_skip))
-    film(islice(pictures, FILM_SECONDS * game.game.fps), run.path / "best.mp4", game.game.fps)
+    shown, rate = show(game, player.act, frames), game.fps
+    film((frame.picture for frame in islice(shown, FILM_SECONDS * rate)), run.path / "best.mp4", rate)
     print(f"watch it: python play.py {run.path}   (or open {run.path / 'best.mp4'})", file=sys.stderr)
 
 
@@ -178,8 +179,8 @@ def _check(*groups: Any) -> None:
         "gamma",
     }
     may_be_zero |= {"learning_starts", "exploration_steps", "entropy_coef", "value_coef", "gae_lambda", "averaging"}
-    may_be_zero |= {"final_gamma", "final_gae_lambda"}
-    at_most_one = {"gamma", "gae_lambda", "averaging", "epsilon", "importance", "target_rate"}
+    may_be_zero |= {"final_gamma", "final_gae_lambda", "exploration", "muon_rate", "q_lambda"}
+    at_most_one = {"gamma", "gae_lambda", "averaging", "epsilon", "importance", "target_rate", "q_lambda"}
     at_most_one |= {"final_gamma", "final_gae_lambda"}
     for group in groups:
         for name, value in vars(group).items():

@@ -108,6 +108,13 @@ class A2C:
             self.actor.play(choose)
         return torch.stack(leaning)
 
+    def _estimate(self, values: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns (advantages, returns, which steps are learned from), [steps, games] each."""
+        rollout = self.actor.rollout
+        lam = self.config.gae_lambda
+        advantages, returns = gae(rollout.rewards, values, rollout.terminated, rollout.truncated, gamma, lam)
+        return advantages, returns, rollout.valid
+
     def _update(self, leaning: Tensor) -> dict[str, float]:
         """Take one gradient step, in which the policy is still the one that played."""
         config, network, rollout = self.config, self.learner.network, self.actor.rollout
@@ -119,17 +126,16 @@ class A2C:
         with torch.no_grad():
             values = network.value.mean(value_logits).cpu().view(rollout.steps + 1, config.num_envs)
         gamma = growing(config.gamma, config.final_gamma, 4 * progress)
-        lam = config.gae_lambda
-        advantages, returns = gae(rollout.rewards, values, rollout.terminated, rollout.truncated, gamma, lam)
-        advantages = advantages / self.advantage_scale(advantages[rollout.valid])
+        advantages, returns, known = self._estimate(values, gamma)
+        advantages = advantages / self.advantage_scale(advantages[known])
         for each in (network, self.learner.average):
-            each.value.rescale(returns[rollout.valid].to(self.device))
-        real = rollout.valid.flatten().nonzero().squeeze(-1).to(self.device)
+            each.value.rescale(returns[known].to(self.device))
+        index = known.flatten().nonzero().squeeze(-1).to(self.device)
         advantage, wanted, lean, actions = (
-            x.flatten(0, 1).to(self.device)[real] for x in (advantages, returns, leaning, rollout.actions)
+            x.flatten(0, 1).to(self.device)[index] for x in (advantages, returns, leaning, rollout.actions)
         )
-        log_prob, entropy = chosen(logits[real] + lean, actions)
-        policy, value = policy_loss(log_prob, advantage), network.value.loss(value_logits[real], wanted)
+        log_prob, entropy = chosen(logits[index] + lean, actions)
+        policy, value = policy_loss(log_prob, advantage), network.value.loss(value_logits[index], wanted)
         self.learner.step(policy + config.value_coef * value - config.entropy_coef * entropy)
         metrics = {"policy_loss": policy, "value_loss": value, "entropy": entropy}
         return {f"train/{key}": item.item() for key, item in metrics.items()} | {"train/learning_rate": rate}

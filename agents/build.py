@@ -1,5 +1,6 @@
 """From settings to a running algorithm, and from a run's folder back to one that plays."""
 
+import contextlib
 import difflib
 import inspect
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+import gymnasium as gym
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,13 +18,16 @@ from agents.device import PRECISIONS, autocast, choose_device
 from agents.dqn import DQN, DQNConfig
 from agents.ppo import PPO, PPOConfig
 from agents.pqn import PQN, PQNConfig
+from agents.reinforce import REINFORCE, ReinforceConfig
 from agents.state import part
-from envs import GAMES, Game, GameVectorEnv
+from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run
 from experiment.runner import BEST, RunnerConfig
-from perception import EncoderSpec, make_encoder
+from perception import ENCODERS, STATES, EncoderSpec, make_encoder
+
+Games = GameVectorEnv | AdaptedVectorEnv
 
 
 class Algorithm(Protocol):
@@ -45,6 +51,7 @@ class Algorithm(Protocol):
 ALGORITHMS: dict[str, tuple[Any, Any]] = {
     "ppo": (PPO, PPOConfig),
     "a2c": (A2C, A2CConfig),
+    "reinforce": (REINFORCE, ReinforceConfig),
     "dqn": (DQN, DQNConfig),
     "pqn": (PQN, PQNConfig),
 }
@@ -56,40 +63,77 @@ class GameConfig:
 
     env: str = "wingbeat/FlappyBird-v0"
     """the environment's id"""
-    preset: str = "classic"
-    """the game's rules by name; scores of different presets can't be compared"""
+    preset: str = ""
+    """the rules by name, of our own games; the first if not given. Scores of different presets can't be compared"""
     frame_skip: int = 2
-    """frames of the game from one decision to the next"""
+    """frames from one decision to the next, of our own games; others have their own ways"""
     env_arg: tuple[str, ...] = ()
-    """the game's look, as theme=night pipe_color=red"""
+    """of our own games the look, as theme=night pipe_color=red; of others a setting, as gravity=-12.0"""
 
-    def make(self, num_envs: int, **settings: Any) -> GameVectorEnv:
+    def make(self, num_envs: int, **settings: Any) -> Games:
         """Make the games.
 
         Raises:
             UserError: for an unknown id, preset or setting.
         """
         look: dict[str, Any] = dict(self._split(item) for item in self.env_arg)
+        if not self.ours:
+            if self.preset:
+                raise UserError(f"{self.env} has no presets")
+            settings = {key: value for key, value in settings.items() if key != "frame_skip"}
+            look = {key: _number(value) for key, value in look.items()}
+            try:
+                return AdaptedVectorEnv(self.env, num_envs, **settings, **look)
+            except ValueError as error:
+                raise UserError(str(error)) from error
         settings = {"frame_skip": self.frame_skip, **settings}
         for name in look.keys() & inspect.signature(GameVectorEnv).parameters.keys():
             raise UserError(f"--env-arg sets the game's look, which {name} is no part of")
         try:
-            return GameVectorEnv(self.game, num_envs, preset=self.preset, **settings, **look)
+            return GameVectorEnv(self.game, num_envs, preset=self.preset or None, **settings, **look)
         except ValueError as error:
             raise UserError(str(error)) from error
 
     @property
-    def game(self) -> Game:
-        """The game that the id names.
+    def ours(self) -> bool:
+        """Whether it is one of our games.
 
         Raises:
-            UserError: if there is none.
+            UserError: if there is no such environment at all.
         """
-        if self.env not in GAMES:
-            close = difflib.get_close_matches(self.env, GAMES, 1, 0.4)
+        if self.env in GAMES:
+            return True
+        if ":" not in self.env and self.env not in gym.registry:  # a package's are registered when it is imported
+            close = difflib.get_close_matches(self.env, [*GAMES, *gym.registry], 1, 0.4)
             hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(GAMES)}"
             raise UserError(f"there is no environment {self.env!r}; {hint}")
+        return False
+
+    @property
+    def game(self) -> Game:
+        """The game of ours that the id names."""
         return GAMES[self.env]
+
+    @property
+    def decision_frames(self) -> int:
+        """Frames that a person sees from one decision to the next."""
+        return self.frame_skip if self.ours else 1
+
+    @property
+    def fps(self) -> int:
+        """Frames a second at which a person watches."""
+        return int(self.make(1).metadata["render_fps"])
+
+    @property
+    def name(self) -> str:
+        """The id without namespace and version."""
+        return self.env.split(":")[-1].split("/")[-1].rsplit("-v", 1)[0]
+
+    @property
+    def about(self) -> dict[str, str | None]:
+        """What a score means nothing without: the id and the preset."""
+        preset = (self.preset or next(iter(self.game.presets))) if self.ours else None
+        return {"env": self.env, "preset": preset}
 
     @staticmethod
     def _split(item: str) -> tuple[str, str]:
@@ -99,12 +143,19 @@ class GameConfig:
         return name, value
 
 
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
 @dataclass
 class EyesConfig:
     """How the agent sees."""
 
-    encoder: str = "small"
-    """the network that turns pixels into features: small, nature or impala"""
+    encoder: str = "auto"
+    """small, nature or impala for pixels, mlp for states: what turns observations into features; auto: small or mlp"""
     frames: int = 2
     """the last frames seen, stacked in one observation"""
     feature_dim: int = 256
@@ -159,8 +210,15 @@ class Settings:
 
     def spec(self) -> EncoderSpec:
         """What the encoder is made for."""
-        _, height, width = self.game.make(1).single_observation_space.shape or (0, 0, 0)
-        return EncoderSpec(self.eyes.encoder, self.eyes.frames, height, width, self.eyes.feature_dim)
+        space = self.game.make(1).single_observation_space
+        _, height, width = space.shape or (0, 0, 0)
+        network, pixels = self.eyes.encoder, space.dtype == np.uint8
+        if network == "auto":
+            network = "small" if pixels else "mlp"
+        if network in ENCODERS and (network in STATES) == pixels:
+            kind, fit = ("pixels", "small") if pixels else ("a state of numbers", "mlp")
+            raise ValueError(f"{self.game.env} shows {kind}, which the {network} encoder does not take; try {fit}")
+        return EncoderSpec(network, self.eyes.frames, height, width, self.eyes.feature_dim)
 
 
 def parse_runner(config: dict[str, Any], where: str) -> RunnerConfig:
@@ -251,7 +309,8 @@ def load_player(path: Path, device: str = "auto") -> Player:
         encoder = make_encoder(settings.spec())
     except ValueError as error:
         raise UserError(f"{run.path / CONFIG}: {error}") from error
-    network = ALGORITHMS[settings.algorithm][0].make_network(encoder, len(settings.game.game.actions), settings.learner)
+    actions = int(settings.game.make(1).single_action_space.n)  # type: ignore[attr-defined]
+    network = ALGORITHMS[settings.algorithm][0].make_network(encoder, actions, settings.learner)
     weights = part("average", tensors)
     checkpoint.fit(network.state_dict(), weights, f"the agent in {run.path}")
     network.load_state_dict(weights)

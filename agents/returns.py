@@ -37,6 +37,36 @@ def gae(
     return advantages, advantages + values[:-1]
 
 
+def monte_carlo(
+    rewards: Tensor, terminated: Tensor, truncated: Tensor, gamma: float, needed: int
+) -> tuple[Tensor, Tensor]:
+    """Sum rewards to the episode's end, without any estimate of what comes after.
+
+        R_t = r_t + gamma (1 - done_t) R_{t+1}
+
+    Where an episode is cut off, by a limit or by the end of the arrays, the last returns lack most of what would have
+    followed. They are known only if at least `needed` rewards were summed.
+
+    Args:
+        rewards: float [steps, games].
+        terminated: bool [steps, games].
+        truncated: bool [steps, games].
+        gamma: discount.
+        needed: rewards that make a return known if the episode did not terminate.
+
+    Returns:
+        (returns float, known bool), [steps, games] each.
+    """
+    returns, known = torch.empty_like(rewards), torch.empty_like(terminated)
+    later, summed = torch.zeros_like(rewards[0]), torch.zeros_like(rewards[0])
+    for t in reversed(range(len(rewards))):
+        done = terminated[t] | truncated[t]
+        later = rewards[t] + gamma * torch.where(done, 0, later)
+        summed = torch.where(terminated[t], float("inf"), torch.where(truncated[t], 0, summed) + 1)
+        returns[t], known[t] = later, summed >= needed
+    return returns, known
+
+
 def growing(first: float, last: float, progress: float) -> float:
     """Go from one discount to another so that the horizon 1 / (1 - discount) grows geometrically.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 class Rollout:
     """A fixed number of steps of N games, [steps, games], on one device.
 
-    Frames lie once, uint8 [history + steps + 1, games, height, width]: a stack is an index. `age` says how
+    Frames lie once, [history + steps + 1, games, height, width]: a stack is an index. `age` says how
     many frames of its own episode lie before each one, so that no stack reaches into the episode before;
     missing frames are the episode's first, repeated.
 
@@ -20,7 +20,8 @@ class Rollout:
 
     Args:
         envs: a `gymnasium.vector.VectorEnv` with next-step autoreset and uint8 observations
-            [1, height, width]; its `step` and `reset` draw into `out`.
+            [1, height, width], or float32 ones; its `step` and `reset` draw into `out`, and `over` marks the games
+            that the next step only resets.
         steps: length of the rollout.
         frames: frames in a stack.
         device: where everything is kept.
@@ -31,10 +32,10 @@ class Rollout:
         self.envs, self.steps, self.frames, self.device = envs, steps, frames, device
         self._history = frames - 1
         slots = self._history + steps + 1
-        self._frames = torch.zeros(slots, n, height, width, dtype=torch.uint8, device=device)
+        dtype = torch.uint8 if envs.single_observation_space.dtype == np.uint8 else torch.float32
+        self._frames = torch.zeros(slots, n, height, width, dtype=dtype, device=device)
         self._age = torch.zeros(slots, n, dtype=torch.int64)
-        self._host = torch.zeros(n, 1, height, width, dtype=torch.uint8, pin_memory=device.type == "cuda")
-        self._over = np.zeros(n, np.bool_)
+        self._host = torch.zeros(n, 1, height, width, dtype=dtype, pin_memory=device.type == "cuda")
         self.actions = torch.zeros(steps, n, dtype=torch.int64, device=device)
         self.rewards = torch.zeros(steps, n)
         self.terminated = torch.zeros(steps, n, dtype=torch.bool)
@@ -47,10 +48,9 @@ class Rollout:
         self.envs.reset(seed=seed, out=self._slot(self.steps))
         self._store(self.steps)
         self._age[-1] = 0
-        self._over[:] = False
 
     def explore(self, generator: torch.Generator) -> Tensor:
-        """Play one rollout at random; returns its frames, uint8 [steps * games, height, width]."""
+        """Play one rollout at random; returns its frames [steps * games, height, width]."""
         self.begin()
         actions = int(self.envs.single_action_space.n)
         for t in range(self.steps):
@@ -66,8 +66,8 @@ class Rollout:
     def add(self, t: int, actions: Tensor) -> dict[str, Any]:
         """Step all games with int64 actions [games] and store what came of it as step t; returns info."""
         self.actions[t] = actions
-        self.valid[t] = torch.from_numpy(~self._over)
-        new = torch.from_numpy(self._over.copy())
+        new = torch.from_numpy(self.envs.over.copy())
+        self.valid[t] = ~new
         _, rewards, terminated, truncated, info = self.envs.step(actions.cpu().numpy(), out=self._slot(t + 1))
         self._store(t + 1)
         self.rewards[t] = torch.from_numpy(rewards)
@@ -75,11 +75,10 @@ class Rollout:
         self.truncated[t] = torch.from_numpy(truncated)
         at = self._history + t
         self._age[at + 1] = torch.where(new, 0, (self._age[at] + 1).clamp(max=self._history))
-        self._over = terminated | truncated
         return dict(info)
 
     def observations(self, index: Tensor) -> Tensor:
-        """Gather stacks, uint8 [len(index), frames, height, width], for flat indices t * games + game.
+        """Gather stacks [len(index), frames, height, width], for flat indices t * games + game.
 
         t = steps is the observation after the last step.
         """
@@ -102,7 +101,6 @@ class Rollout:
         return {
             "frames": self._frames[-kept:].clone(),
             "age": self._age[-kept:].clone(),
-            "over": torch.from_numpy(self._over.copy()),
             **games,
         }
 
@@ -111,7 +109,6 @@ class Rollout:
         kept = self._history + 1
         self._frames[-kept:] = state["frames"]
         self._age[-kept:] = state["age"]
-        self._over = state["over"].numpy().copy()
         games = {key.removeprefix("games."): value.numpy() for key, value in state.items() if key.startswith("games.")}
         self.envs.set_state(games)
 

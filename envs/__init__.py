@@ -4,6 +4,7 @@ from functools import partial
 
 import gymnasium as gym
 
+from envs.adapter import AdaptedVectorEnv
 from envs.game import Game
 from envs.games.flappy_bird import FLAPPY_BIRD
 from envs.single import GameEnv
@@ -18,4 +19,4 @@ for _id, _game in GAMES.items():
         vector_entry_point=partial(GameVectorEnv, _game),
     )
 
-__all__ = ["FLAPPY_BIRD", "GAMES", "Game", "GameEnv", "GameVectorEnv", "compile_game"]
+__all__ = ["FLAPPY_BIRD", "GAMES", "AdaptedVectorEnv", "Game", "GameEnv", "GameVectorEnv", "compile_game"]

@@ -93,6 +93,9 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
     Autoreset is next-step: after an episode's last observation the next step ignores its action, resets
     and returns the first observation of a new episode with reward 0.
 
+    Attributes:
+        over: bool [n], games whose episode has ended, so that the next step only resets them.
+
     info, for the state that the observation shows:
         score: int64 [n].
         state: the game's numbers, a structured array [n] (a copy; fields as in the game's file).
@@ -128,6 +131,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         render_mode: str | None = None,
         **look: Any,
     ) -> None:
+        self.taps = game.taps
         self.num_envs, self.frame_skip = _count("num_envs", num_envs), _count("frame_skip", frame_skip)
         self._limits = (
             NO_LIMIT if max_frames is None else _count("max_frames", max_frames),
@@ -158,7 +162,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         # One record more than games: the zeroes that a reset starts from.
         self._states = np.zeros(num_envs + 1, game.state_dtype)
         self._elapsed = np.zeros(num_envs, np.int64)
-        self._over = np.ones(num_envs, np.bool_)
+        self.over = np.ones(num_envs, np.bool_)
         self._seeded = False
         self._everyone = np.ones(num_envs, np.bool_)  # info's masks: all games are in it, always
         self._everyone.setflags(write=False)
@@ -193,7 +197,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
                 raise ValueError(f"{self.num_envs} games need as many seeds, not {len(seeds)}")
             given = [i for i, value in enumerate(seeds) if value is not None]
             self._states["rng"][given] = seed_rng([value for value in seeds if value is not None])
-        self._over[:] = True
+        self.over[:] = True
         observations, _, _, _, info = self._step(np.zeros(self.num_envs, np.int64), out)
         return observations, info
 
@@ -235,7 +239,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         rewards, terminated, truncated = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
         self._advance(
             self._states, self._rules, actions, self.frame_skip, self._limits,
-            self._elapsed, self._over, rewards, terminated, truncated,
+            self._elapsed, self.over, rewards, terminated, truncated,
         )  # fmt: skip
         boxes = np.empty((n, self.game.max_sprites, 5), np.int16)
         self._render(self._states, self._rules, self._sheet, out.reshape(-1), boxes)
@@ -258,7 +262,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         return {
             "states": self._states[: self.num_envs].copy().view(np.uint8).reshape(self.num_envs, -1),
             "elapsed": self._elapsed.copy(),
-            "over": self._over.copy(),
+            "over": self.over.copy(),
         }
 
     def set_state(self, state: dict[str, NDArray[Any]]) -> None:
@@ -276,7 +280,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
                 raise ValueError(f"the saved games do not fit: {name} must be {wanted}, not {was}")
         records = np.ascontiguousarray(state["states"])
         self._states[: self.num_envs] = records.reshape(-1).view(self._states.dtype)
-        self._elapsed[:], self._over[:] = state["elapsed"], state["over"]
+        self._elapsed[:], self.over[:] = state["elapsed"], state["over"]
         self._seeded = True
 
 

@@ -27,34 +27,32 @@ class Frame(NamedTuple):
 
 
 def show(
-    make_envs: Callable[..., Any],
+    game: Any,
     act: Callable[[Tensor], Tensor],
     frames: int,
-    frame_skip: int,
     seed: int = 0,
     score_cap: int | None = None,
 ) -> Iterator[Frame]:
     """Play one episode, every frame of it.
 
-    The agent sees exactly what it sees in training: a new observation every `frame_skip` frames. The
+    The agent sees exactly what it sees in training: a new observation once a decision. The
     episode of a seed is the one that `evaluate` plays first with that seed.
 
     Args:
-        make_envs: called with num_envs, score_cap, frame_skip and render_mode.
-        act: the policy, uint8 [1, frames, height, width] to int64 [1].
+        game: what is played, an `agents.build.GameConfig`.
+        act: the policy, observations [1, frames, height, width] to int64 [1].
         frames: frames in a stack.
-        frame_skip: frames from one decision to the next.
         seed: which episode.
         score_cap: where the episode ends; None for no cap.
     """
-    envs = make_envs(num_envs=1, score_cap=score_cap, frame_skip=1, render_mode="rgb_array")
+    envs = game.make(1, score_cap=score_cap, frame_skip=1, render_mode="rgb_array")
     observations, info = envs.reset(seed=[FRESH + seed * 1_000_003])
     stack, same = FrameStack(frames, observations), np.zeros(1, np.bool_)
     yield Frame(envs.render()[0], 0, False)
     while True:
         action = act(torch.from_numpy(stack.stacks)).cpu().numpy()
-        for frame in range(frame_skip):
-            tapped = envs.game.taps and frame > 0
+        for frame in range(game.decision_frames):
+            tapped = envs.taps and frame > 0
             observations, _, terminated, truncated, info = envs.step(action * 0 if tapped else action)
             over = bool(terminated[0] or truncated[0])
             yield Frame(envs.render()[0], int(info["score"][0]), over)

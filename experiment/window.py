@@ -74,11 +74,13 @@ class Window:
 def watch(player: Any, seed: int, scale: float, name: str) -> int:
     """Show an agent play, episode after episode, until the window is closed; returns the exit code."""
     game = player.settings.game
-    window = Window(game.game.width, game.game.height, scale, f"Wingbeat: {name}")
-    speed, best, running = 1.0, 0, True
+    frames = show(game, player.act, player.settings.eyes.frames, seed)
+    frame = next(frames)
+    height, width, _ = frame.picture.shape
+    window = Window(width, height, scale, f"Wingbeat: {name}")
+    speed, best, running = 1.0, 0.0, True
     while running:
-        frames = show(game.make, player.act, player.settings.eyes.frames, game.frame_skip, seed)
-        frame, paused, skip = next(frames), False, False
+        paused, skip = False, False
         while running and not skip:
             for key in window.struck():
                 running &= key not in ("quit", "q", "escape")
@@ -87,12 +89,14 @@ def watch(player: Any, seed: int, scale: float, name: str) -> int:
                 speed = min(8.0, speed * 2) if key in ("+", "=", "[+]") else speed
                 speed = max(0.25, speed / 2) if key in ("-", "[-]") else speed
             best = max(best, frame.score)
-            window.draw(frame.picture, frame.score, f"seed {seed}   best {best}   {KEYS}", game.game.fps * speed)
+            window.draw(frame.picture, frame.score, f"seed {seed}   best {best}   {KEYS}", game.fps * speed)
             if frame.over:
                 skip = True
             elif not paused:
                 frame = next(frames)
         seed += 1
+        frames = show(game, player.act, player.settings.eyes.frames, seed)
+        frame = next(frames)
     window.close()
     return 0
 

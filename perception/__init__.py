@@ -1,5 +1,5 @@
 """Pixels to features: the Encoder contract and the networks that fill it."""
 
-from perception.encoder import ENCODERS, Encoder, EncoderSpec, make_encoder
+from perception.encoder import ENCODERS, STATES, Encoder, EncoderSpec, make_encoder
 
-__all__ = ["ENCODERS", "Encoder", "EncoderSpec", "make_encoder"]
+__all__ = ["ENCODERS", "STATES", "Encoder", "EncoderSpec", "make_encoder"]

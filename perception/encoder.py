@@ -1,6 +1,7 @@
-"""The Encoder contract, and three networks that fill it.
+"""The Encoder contract, and the networks that fill it.
 
-An encoder maps uint8 [batch, frames, height, width] to float32 [batch, feature_dim]. Normalisation is part
+An encoder maps pixels, uint8 [batch, frames, height, width], to float32 [batch, feature_dim], or a state of numbers,
+float32 [batch, frames, 1, numbers]. Normalisation is part
 of it and saved with it, so that nothing can be lost between training and playing.
 """
 
@@ -11,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+STATES = ("mlp",)  # networks for states; all others are for pixels
+
 
 @dataclass(frozen=True)
 class EncoderSpec:
@@ -19,8 +22,8 @@ class EncoderSpec:
     Attributes:
         network: its name in ENCODERS.
         frames: frames stacked in one observation.
-        height: pixels.
-        width: pixels.
+        height: pixels; 1 for states.
+        width: pixels, or a state's numbers.
         feature_dim: length of the feature vector.
         objective: what it was trained for ("none" before training).
         trained_on: the environment it was trained on ("" before training).
@@ -38,6 +41,9 @@ class EncoderSpec:
 class Encoder(nn.Module):
     """Base of all encoders: checks its input, then runs `body` on it.
 
+    Attributes:
+        dtype: of the observations, uint8 for pixels or float32 for states.
+
     Args:
         spec: what it is made for.
         body: maps a float tensor [batch, frames, height, width], centred and scaled, to [batch, feature_dim].
@@ -49,10 +55,13 @@ class Encoder(nn.Module):
     def __init__(self, spec: EncoderSpec, body: nn.Module) -> None:
         super().__init__()
         self.spec, self.body = spec, body
+        self.dtype = torch.float32 if spec.network in STATES else torch.uint8
         self.mean: Tensor
         self.scale: Tensor
         self.register_buffer("mean", torch.full((spec.height, spec.width), 127.5))
         self.register_buffer("scale", torch.tensor(1 / 64))
+        if spec.network in STATES:
+            self.mean, self.scale = torch.zeros(spec.height, spec.width), torch.ones(spec.height, spec.width)
 
     @property
     def feature_dim(self) -> int:
@@ -60,13 +69,16 @@ class Encoder(nn.Module):
         return self.spec.feature_dim
 
     def forward(self, observations: Tensor) -> Tensor:
-        """Map uint8 [batch, frames, height, width] to float32 [batch, feature_dim]."""
+        """Map observations [batch, frames, height, width] to float32 [batch, feature_dim]."""
         expected = (self.spec.frames, self.spec.height, self.spec.width)
-        if observations.dtype != torch.uint8 or observations.shape[1:] != expected:
+        if observations.dtype != self.dtype or observations.shape[1:] != expected:
+            kind = str(self.dtype).removeprefix("torch.")
             raise ValueError(
-                f"the encoder takes uint8 [batch, {', '.join(map(str, expected))}], "
+                f"the encoder takes {kind} [batch, {', '.join(map(str, expected))}], "
                 f"not {observations.dtype} {list(observations.shape)}"
             )
+        if self.dtype == torch.float32:
+            return self.body((observations - self.mean) * self.scale).float()  # type: ignore[no-any-return]
         # uint8 is exact in bfloat16: eight bits of mantissa.
         half = torch.is_autocast_enabled(observations.device.type)
         dtype = torch.get_autocast_dtype(observations.device.type) if half else torch.float32
@@ -75,13 +87,17 @@ class Encoder(nn.Module):
         return features.float()
 
     def fit_normalization(self, frames: Tensor) -> None:
-        """Centre every pixel on its own mean and scale all alike, as seen in uint8 [n, height, width].
+        """Centre every pixel on its own mean and scale all alike, as seen in frames [n, height, width].
 
         What never changes (a background) becomes 0, and what moves stands out: without this the constant
-        part of the picture dominates the first layer, and learning takes several times as long.
+        part of the picture dominates the first layer, and learning takes several times as long. A state's
+        numbers have units of their own, so each has a scale of its own.
         """
         pixels = frames.float()
         self.mean.copy_(pixels.mean(0))
+        if self.dtype == torch.float32:
+            self.scale.copy_(1 / (pixels.std(0, correction=0) + 1e-3))
+            return
         self.scale.copy_(1 / (pixels - self.mean).square().mean().sqrt().clamp(min=1.0))
 
 
@@ -142,7 +158,17 @@ def impala(spec: EncoderSpec) -> nn.Module:
     return nn.Sequential(*parts, nn.ReLU(), nn.Flatten(), linear, nn.LayerNorm(spec.feature_dim), nn.ReLU())
 
 
-ENCODERS: dict[str, Callable[[EncoderSpec], nn.Module]] = {"small": small, "nature": nature, "impala": impala}
+def mlp(spec: EncoderSpec) -> nn.Module:
+    """Two linear layers, for states."""
+    return _convolutions(spec, [], hidden=(spec.feature_dim,))
+
+
+ENCODERS: dict[str, Callable[[EncoderSpec], nn.Module]] = {
+    "small": small,
+    "nature": nature,
+    "impala": impala,
+    "mlp": mlp,
+}
 
 
 def make_encoder(spec: EncoderSpec) -> Encoder:

@@ -85,6 +85,10 @@ class Counters:
             times.insert(0, before if same else times[0])
         return np.stack([picture(game, *self.seen[at][game]) for at in times])
 
+    @property
+    def over(self) -> NDArray[np.bool_]:
+        return self.now[:, 2] > 0
+
     def get_state(self) -> dict[str, NDArray[Any]]:
         return {"now": self.now.copy()}
 

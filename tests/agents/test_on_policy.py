@@ -11,14 +11,21 @@ from torch import Tensor, nn
 from agents.a2c import A2C, A2CConfig
 from agents.ppo import PPO, PPOConfig
 from agents.pqn import PQN, PQNConfig
+from agents.reinforce import REINFORCE, ReinforceConfig
 from envs import FLAPPY_BIRD
 from tests.agents.games import CATCH, STILL
 from tests.agents.making import copy, make, make_tiny, same, share_caught
 
-KINDS = {"ppo": (PPO, PPOConfig()), "a2c": (A2C, A2CConfig()), "pqn": (PQN, PQNConfig())}
+KINDS = {
+    "ppo": (PPO, PPOConfig()),
+    "a2c": (A2C, A2CConfig()),
+    "reinforce": (REINFORCE, ReinforceConfig()),
+    "pqn": (PQN, PQNConfig()),
+}
 CATCHING: dict[str, dict[str, Any]] = {
     "ppo": {"rollout_steps": 32, "minibatch": 128, "epochs": 2, "learning_rate": 4e-3},
     "a2c": {"rollout_steps": 5, "learning_rate": 4e-3, "muon_rate": 8e-3},
+    "reinforce": {"rollout_steps": 12, "learning_rate": 1e-2, "muon_rate": 1.2e-2},
     "pqn": {"rollout_steps": 32, "minibatch": 64, "epochs": 2, "epsilon": 0.02},
 }
 VALUING: dict[str, dict[str, Any]] = {
@@ -138,7 +145,7 @@ def test_only_real_steps_are_learned_from(name: str) -> None:
 def test_the_smallest_rollouts_leave_numbers(name: str) -> None:
     """The usual standard deviation of one advantage is not a number, nor is the mean of none."""
     sizes: list[tuple[int, dict[str, int]]] = [(2, {}), (3, {})]
-    if name != "a2c":
+    if name in ("ppo", "pqn"):
         sizes = [(2, {"minibatch": 1}), (3, {"minibatch": 1}), (2, {"minibatch": 256}), (5, {"minibatch": 3})]
     for rollout_steps, changes in sizes:
         agent = tiny(name, CATCH, num_envs=1, rollout_steps=rollout_steps, **changes)
@@ -161,7 +168,7 @@ def test_it_learns_to_catch(name: str) -> None:
     assert share_caught(agent, CATCH) >= 0.97
 
 
-@every
+@pytest.mark.parametrize("name", VALUING)
 def test_a_reward_without_end_is_worth_what_it_should_be(name: str) -> None:
     """1 / (1 - gamma) = 10; 3 if the cut every fourth step were taken for an end, 8 if resets counted as steps."""
     agent = tiny(name, STILL, max_frames=4, gamma=0.9, anneal=False, exploration=0.0, **VALUING[name])

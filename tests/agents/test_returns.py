@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents.returns import RunningScale, gae, growing
+from agents.returns import RunningScale, gae, growing, monte_carlo
 
 
 def by_definition(
@@ -111,3 +111,30 @@ def test_advantages_are_scaled_by_their_root_mean_square_of_late() -> None:
     assert scale(torch.tensor([3.0, -4.0, 0.0, 5.0])) == pytest.approx(12.5**0.5)
     assert scale(torch.tensor([10.0, -10.0])) == pytest.approx((0.95 * 12.5 + 5.0) ** 0.5)
     assert scale(torch.tensor([0.0])) == pytest.approx((0.95 * (0.95 * 12.5 + 5.0)) ** 0.5)
+
+
+def test_monte_carlo_returns_sum_to_the_end_and_only_known_ones_count() -> None:
+    """One game by hand, gamma 1/2: it terminates after step 1, is cut off after 4, and goes on at the end."""
+    rewards = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])[:, None]
+    terminated, truncated = torch.zeros(2, 7, 1, dtype=torch.bool)
+    terminated[1], truncated[4] = True, True
+    returns, known = monte_carlo(rewards, terminated, truncated, 0.5, needed=2)
+    assert returns.flatten().tolist() == [1 + 1, 2, 4 + 4 + 4, 8 + 8, 16, 32 + 32, 64]
+    assert known.flatten().tolist() == [True, True, True, True, False, True, False]
+    assert monte_carlo(rewards, terminated, truncated, 0.5, needed=3)[1].flatten().tolist() == [True] * 3 + [False] * 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_monte_carlo_returns_are_the_double_sum(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rewards = rng.normal(size=(20, 3))
+    terminated, truncated = rng.random((2, 20, 3)) < 0.15
+    returns, known = monte_carlo(
+        *(torch.from_numpy(array) for array in (rewards, terminated, truncated)), gamma=0.9, needed=4
+    )
+    for t in range(20):
+        for game in range(3):
+            end = next((k for k in range(t, 20) if terminated[k, game] or truncated[k, game]), 19)
+            expected = sum(0.9 ** (k - t) * rewards[k, game] for k in range(t, end + 1))
+            assert returns[t, game].item() == pytest.approx(expected)
+            assert known[t, game].item() == (terminated[end, game] or end - t + 1 >= 4)

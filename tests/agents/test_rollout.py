@@ -95,7 +95,7 @@ def test_a_saved_rollout_goes_on_exactly() -> None:
         rollout.start(0)
         for seed in range(3):
             collect(rollout, np.random.default_rng(seed))
-    assert saved._over.any(), "some game should be saved between its end and its reset"
+    assert saved.envs.over.any(), "some game should be saved between its end and its reset"
     state = {key: value.clone() for key, value in saved.state_dict().items()}
     saved.start(0)  # what was handed out is not changed by what happens later
     collect(saved, np.random.default_rng(5))

@@ -5,6 +5,7 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def test_what_is_shown_is_what_is_evaluated(seed: int, cap: int) -> None:
     one, other = Metronome(), Metronome()
     result = evaluate(flappy, one, 2, 1, seed=seed, score_cap=cap)
     assert result["scores"] == [cap]
-    frames = list(show(flappy, other, 2, 2, seed=seed, score_cap=cap))
+    frames = list(show(SimpleNamespace(make=flappy, decision_frames=2), other, 2, seed, cap))
     assert frames[-1].score == cap
     assert [frame.over for frame in frames] == [False] * (len(frames) - 1) + [True]
     assert len(frames) - 1 == 60 + 36 * (cap - 1)  # the first pipe's middle passes at frame 60, then one every 36

@@ -71,7 +71,7 @@ PLAYER: Any = SimpleNamespace(settings=SimpleNamespace(game=GameConfig(), eyes=E
 
 
 def episode(seed: int) -> list[NDArray[np.uint8]]:
-    return [frame.picture for frame in show(GameConfig().make, glide, 2, 2, seed)]
+    return [frame.picture for frame in show(GameConfig(), glide, 2, seed)]
 
 
 def same(one: list[NDArray[np.uint8]], other: list[NDArray[np.uint8]]) -> bool:

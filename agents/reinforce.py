@@ -1,0 +1,51 @@
+"""REINFORCE with a baseline (Williams 1992) on many games at once.
+
+The oldest policy gradient: what an action is worth is what came after it, summed to the episode's end. Nothing is
+ever filled in by an estimate, which is all that tells it from A2C.
+"""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from agents.a2c import A2C
+from agents.actor import ActorConfig
+from agents.learner import LearnerConfig
+from agents.returns import monte_carlo
+
+
+@dataclass
+class ReinforceConfig(LearnerConfig, ActorConfig):
+    """Settings of REINFORCE."""
+
+    num_envs: int = 16
+    """games played at once"""
+    rollout_steps: int = 128
+    """steps of each game between two updates"""
+    gamma: float = 0.95
+    """discount per decision at the start"""
+    final_gamma: float = 0.98
+    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then"""
+    entropy_coef: float = 0.003
+    """weight of the entropy bonus"""
+    value_coef: float = 1.0
+    """weight of the baseline's loss"""
+
+
+class REINFORCE(A2C):
+    """Learns one game from many copies of it. Arguments as in `PPO`.
+
+    A step is learned from if its return is known: the episode terminated, or so many rewards followed within
+    the rollout that at most a twentieth of a constant reward's return is missing.
+    """
+
+    config: ReinforceConfig  # type: ignore[assignment]
+
+    def _estimate(self, values: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+        """A_t = R_t - V(s_t): the return less the baseline."""
+        rollout = self.actor.rollout
+        needed = math.ceil(math.log(0.05) / math.log(gamma)) if 0 < gamma < 1 else rollout.steps
+        needed = min(needed, rollout.steps // 2)  # a rollout always has something to learn from
+        returns, known = monte_carlo(rollout.rewards, rollout.terminated, rollout.truncated, gamma, needed)
+        return returns - values[:-1], returns, known & rollout.valid
