@@ -13,6 +13,7 @@ from torch import Tensor
 from agents.device import PRECISIONS, autocast, choose_device
 from agents.dqn import DQN, DQNConfig
 from agents.ppo import PPO, PPOConfig
+from agents.sb3 import SB3A2C, SB3DQN, SB3PPO, SB3A2CConfig, SB3DQNConfig, SB3PPOConfig
 from agents.state import part
 from envs import GAMES, Game, GameVectorEnv
 from experiment import checkpoint
@@ -40,7 +41,13 @@ class Algorithm(Protocol):
         """Go on from that."""
 
 
-ALGORITHMS: dict[str, tuple[Any, Any]] = {"ppo": (PPO, PPOConfig), "dqn": (DQN, DQNConfig)}
+ALGORITHMS: dict[str, tuple[Any, Any]] = {
+    "ppo": (PPO, PPOConfig),
+    "dqn": (DQN, DQNConfig),
+    "sb3-ppo": (SB3PPO, SB3PPOConfig),
+    "sb3-dqn": (SB3DQN, SB3DQNConfig),
+    "sb3-a2c": (SB3A2C, SB3A2CConfig),
+}
 
 
 @dataclass
