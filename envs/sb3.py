@@ -57,10 +57,10 @@ class GameVecEnv(VecEnv):
         """Step all games; returns (observations, rewards, dones, infos)."""
         observations, rewards, terminated, truncated, info = self.games.step(self._actions)
         self._stack.push(observations, self._nobody)
-        dones, cut = terminated | truncated, truncated & ~terminated
+        dones = terminated | truncated
         infos: list[dict[str, Any]] = [
-            {"score": score, "TimeLimit.truncated": short}
-            for score, short in zip(info["score"].tolist(), cut.tolist(), strict=True)
+            {"score": score, "TimeLimit.truncated": cut}
+            for score, cut in zip(info["score"].tolist(), truncated.tolist(), strict=True)
         ]
         if dones.any():
             for i in np.flatnonzero(dones):
