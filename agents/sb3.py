@@ -237,7 +237,6 @@ class SB3(ABC):
             **nest("optimizer", optimizer_state(self.model.policy.optimizer, self.moments)),
             **nest("games", games),
             **nest("episodes", self.episodes.state_dict()),
-            "episode_starts": torch.from_numpy(self.model._last_episode_starts.copy()),
             "updates": torch.tensor(self.model._n_updates),
             "steps": torch.tensor(self.steps),
         }
@@ -252,7 +251,6 @@ class SB3(ABC):
         self.episodes.load_state_dict(part("episodes", state))
         self.steps = self.model.num_timesteps = int(state["steps"])
         self.model._last_obs = self.envs.observations
-        self.model._last_episode_starts = state["episode_starts"].numpy().copy()
         self.model._n_updates = int(state["updates"])
         self.model._update_current_progress_remaining(self.steps, self.total_steps)
 

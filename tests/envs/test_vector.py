@@ -129,6 +129,16 @@ def test_truncation_after_max_frames() -> None:
         assert env.step(np.array([0]))[3][0] == (frame == 20)
 
 
+def test_a_reset_starts_the_clock_of_its_games_anew() -> None:
+    env = GameVectorEnv(GAME, 2, max_frames=20)
+    env.reset(seed=0)
+    for _ in range(12):
+        env.step(np.array([0, 0]))
+    env.reset(options={"reset_mask": np.array([True, False])})
+    for frame in range(1, 21):
+        assert env.step(np.array([0, 0]))[3].tolist() == [frame == 20, frame == 8]
+
+
 def test_a_death_on_the_last_frame_is_a_death() -> None:
     env = GameVectorEnv(GAME, 1, max_frames=31)
     env.reset(seed=0)
