@@ -354,6 +354,7 @@ class SB3DQN(SB3):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from what `state_dict` returned, with an empty replay."""
         super().load_state_dict(state)
-        model = self.model
+        model, self._filled = self.model, 0
+        model.replay_buffer.reset()
         model._n_calls = self.steps // self.config.num_envs
         model.exploration_rate = model.exploration_schedule(model._current_progress_remaining)

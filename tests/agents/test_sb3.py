@@ -88,8 +88,10 @@ def test_a_resumed_dqn_fills_its_replay_before_it_learns_on() -> None:
     begun, resumed = flappy("DQN", 3), flappy("DQN", 8)
     run(begun, STEPS["DQN"])
     saved = copy(begun.state_dict())
+    run(resumed, STEPS["DQN"] // 2)  # nothing of this may be left
     resumed.load_state_dict(saved)
     assert same(resumed.state_dict(), saved)
+    assert resumed.model.replay_buffer.size() == 0
     assert resumed.model.exploration_rate == begun.model.exploration_rate == pytest.approx(0.01)
     assert resumed.model._n_calls == begun.model._n_calls
     updates = [resumed.iterate()["train/exploration_rate"] for _ in range(4)]  # 64 steps
