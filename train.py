@@ -1,4 +1,4 @@
-"""Train an agent: `python train.py [ppo|dqn] [flags]`. See `python train.py ppo --help`."""
+"""Train an agent: `python train.py [ppo|dqn|sb3-ppo|sb3-dqn|sb3-a2c] [flags]`. See `python train.py ppo --help`."""
 
 import sys
 import threading
@@ -11,7 +11,16 @@ import envs
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 
-TOTAL_STEPS = {"ppo": 2_600_000, "a2c": 2_600_000, "reinforce": 2_600_000, "dqn": 2_400_000, "pqn": 2_600_000}
+TOTAL_STEPS = {
+    "ppo": 2_600_000,
+    "a2c": 2_600_000,
+    "reinforce": 2_600_000,
+    "dqn": 2_400_000,
+    "pqn": 2_600_000,
+    "sb3-ppo": 1_000_000,
+    "sb3-dqn": 1_000_000,
+    "sb3-a2c": 1_000_000,
+}
 FILM_SECONDS = 60
 CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
 
@@ -77,8 +86,10 @@ def main(argv: list[str]) -> int:
 
 
 def _compile() -> None:
-    """Play a first frame, for which the game is compiled."""
-    envs.GameVectorEnv(envs.FLAPPY_BIRD).reset(seed=0)
+    """Play two frames, for which the game is compiled."""
+    games = envs.GameVectorEnv(envs.FLAPPY_BIRD)
+    games.reset(seed=0)
+    games.step([0])
 
 
 def _train(name: str, command: Any) -> int:
@@ -181,7 +192,9 @@ def _check(*groups: Any) -> None:
     may_be_zero |= {"learning_starts", "exploration_steps", "entropy_coef", "value_coef", "gae_lambda", "averaging"}
     may_be_zero |= {"final_gamma", "final_gae_lambda", "exploration", "muon_rate", "q_lambda"}
     at_most_one = {"gamma", "gae_lambda", "averaging", "epsilon", "importance", "target_rate", "q_lambda"}
+    may_be_zero |= {"ent_coef", "vf_coef", "exploration_final_eps"}
     at_most_one |= {"final_gamma", "final_gae_lambda"}
+    at_most_one |= {"tau", "exploration_fraction", "exploration_final_eps"}
     for group in groups:
         for name, value in vars(group).items():
             if isinstance(value, bool) or not isinstance(value, int | float):

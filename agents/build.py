@@ -19,6 +19,7 @@ from agents.dqn import DQN, DQNConfig
 from agents.ppo import PPO, PPOConfig
 from agents.pqn import PQN, PQNConfig
 from agents.reinforce import REINFORCE, ReinforceConfig
+from agents.sb3 import SB3A2C, SB3DQN, SB3PPO, SB3A2CConfig, SB3DQNConfig, SB3PPOConfig
 from agents.state import part
 from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv
 from experiment import checkpoint
@@ -54,6 +55,9 @@ ALGORITHMS: dict[str, tuple[Any, Any]] = {
     "reinforce": (REINFORCE, ReinforceConfig),
     "dqn": (DQN, DQNConfig),
     "pqn": (PQN, PQNConfig),
+    "sb3-ppo": (SB3PPO, SB3PPOConfig),
+    "sb3-dqn": (SB3DQN, SB3DQNConfig),
+    "sb3-a2c": (SB3A2C, SB3A2CConfig),
 }
 
 

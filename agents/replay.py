@@ -33,6 +33,20 @@ class Batch(NamedTuple):
     slots: NDArray[np.int64]
 
 
+def check_memory(need: int, capacity: int, flag: str) -> None:
+    """Refuse a replay of so many bytes and transitions if they can't be had; the flag is what to change.
+
+    Raises:
+        MemoryError: with a capacity that would do.
+    """
+    free = psutil.virtual_memory().available
+    if need > 0.9 * free:
+        raise MemoryError(
+            f"a replay of {capacity:,} transitions takes {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are "
+            f"free; try {flag} {int(capacity * 0.8 * free / need):d}"
+        )
+
+
 class Replay:
     """A ring of time slots of N games, [slots, games].
 
@@ -59,12 +73,7 @@ class Replay:
         # Two steps are left to draw from: of two in a row, one at least is a transition.
         if self.slots < frames + n_step + 2:
             raise ValueError(f"a replay of {capacity} transitions is too small for {n} games; give at least {64 * n}")
-        need, free = self.memory(envs, capacity), psutil.virtual_memory().available
-        if need > 0.9 * free:
-            raise MemoryError(
-                f"a replay of {capacity:,} transitions takes {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are "
-                f"free; try --capacity {int(capacity * 0.8 * free / need):d}"
-            )
+        check_memory(self.memory(envs, capacity), capacity, "--capacity")
         self.frames, self.n_step, self.gamma, self.alpha = frames, n_step, gamma, alpha
         self._frames = np.zeros((self.slots, n, 1, height, width), np.uint8)
         self._age = np.zeros((self.slots, n), np.uint8)

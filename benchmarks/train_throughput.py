@@ -63,26 +63,15 @@ def ours(precision: str, seconds: float) -> dict[str, float]:
 
 def theirs(seconds: float) -> dict[str, float]:
     """Train with Stable-Baselines3's PPO; returns steps a second."""
-    import gymnasium as gym
     from stable_baselines3 import PPO
     from stable_baselines3.common.callbacks import BaseCallback
     from stable_baselines3.common.env_util import make_vec_env
-    from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
     from stable_baselines3.common.vec_env import VecFrameStack
 
     from agents.optimizer import HiddenMuon
     from agents.ppo import PPOConfig
     from perception import EncoderSpec, make_encoder
-
-    class Extractor(BaseFeaturesExtractor):
-        def __init__(self, observation_space: gym.spaces.Box) -> None:
-            super().__init__(observation_space, 256)
-            self.encoder = make_encoder(EncoderSpec())
-
-        def forward(self, observations: torch.Tensor) -> torch.Tensor:
-            # SB3 hands over floats where it does not normalise; the encoder takes the bytes they were.
-            features: torch.Tensor = self.encoder(observations.to(torch.uint8))
-            return features
+    from perception.sb3 import EncoderExtractor
 
     class Clock(BaseCallback):
         """Times whole iterations, rollout and update, from the third one on."""
@@ -110,10 +99,10 @@ def theirs(seconds: float) -> dict[str, float]:
         gae_lambda=config.gae_lambda,
         ent_coef=config.entropy_coef,
         policy_kwargs={
-            "features_extractor_class": Extractor,
+            "features_extractor_class": EncoderExtractor,
+            "features_extractor_kwargs": {"encoder": make_encoder(EncoderSpec())},
             "normalize_images": False,
             "net_arch": [],
-            "ortho_init": False,
         },
         device="cpu",
         seed=0,

@@ -22,5 +22,10 @@ class FrameStack:
         kept = self.stacks.shape[1] - self._channels
         self.stacks[:, :kept] = self.stacks[:, self._channels :]
         self.stacks[:, kept:] = observations
+        self.begin(observations, first)
+
+    def begin(self, observations: NDArray[np.uint8], first: NDArray[np.bool_]) -> None:
+        """Fill the whole stacks of the games marked `first` with these observations of theirs."""
         if first.any():
-            self.stacks[first] = np.tile(observations[first], (1, self.stacks.shape[1] // self._channels, 1, 1))
+            frames = self.stacks.shape[1] // self._channels
+            self.stacks[first] = np.tile(observations[first], (1, frames, 1, 1))

@@ -15,12 +15,13 @@ from envs.scene import Sheet, Sprite, compiled, draw_sprite, labels, make_sheet,
 
 
 @cache
-def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None]]:
+def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None], Callable[..., None]]:
     """Compile a game's rules together with the rasteriser.
 
     Returns:
+        `restart(states, rules, i)` for game i, and for a whole batch
         `advance(states, rules, actions, frame_skip, limits, elapsed, over, rewards, terminated, truncated)`
-        and `render(states, rules, sheet, pictures, boxes)`, each for a whole batch.
+        and `render(states, rules, sheet, pictures, boxes)`.
     """
     reset, step, scene, taps = game.reset, game.step, game.scene, game.taps
 
@@ -78,7 +79,7 @@ def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None]]:
                 for k in range(5):
                     boxes[i, unused, k] = -1 if k == 0 else 0
 
-    return advance, render
+    return restart, advance, render
 
 
 NO_LIMIT = 2**62
@@ -91,7 +92,8 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
     Actions: Discrete, each for `frame_skip` frames, of which only the last is drawn; rewards add up. Games
     that are played by taps (Flappy Bird) get the action on the first of these frames, others on all.
     Autoreset is next-step: after an episode's last observation the next step ignores its action, resets
-    and returns the first observation of a new episode with reward 0.
+    and returns the first observation of a new episode with reward 0. Who can't wait for it resets such games
+    at once, with the option `reset_mask` of `reset`.
 
     Attributes:
         over: bool [n], games whose episode has ended, so that the next step only resets them.
@@ -158,7 +160,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         self._sheet = _sheet(game, size[::-1], 1, **look)
         self._screen_sheet = _sheet(game, (game.width, game.height), 3, **look) if render_mode else None
         self._rules = game.rules(self.preset)
-        self._advance, self._render = compile_game(game)
+        self._restart, self._advance, self._render = compile_game(game)
         # One record more than games: the zeroes that a reset starts from.
         self._states = np.zeros(num_envs + 1, game.state_dtype)
         self._elapsed = np.zeros(num_envs, np.int64)
@@ -174,19 +176,22 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         options: dict[str, Any] | None = None,
         out: NDArray[np.uint8] | None = None,
     ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
-        """Start every game anew.
+        """Start games anew.
 
         Args:
             seed: game i gets seed + i, or seed[i]. None goes on with the generators as they are.
-            options: none are known.
+            options: `reset_mask`, bool [n]: only these games start anew, the others stay as they are.
             out: where to draw, uint8 [n, 1, height, width], C-contiguous; a new array if None.
 
         Returns:
-            (observations, info).
+            (observations, info), of all games.
 
         Raises:
-            ValueError: if there is not one seed a game, or `out` is no such array.
+            ValueError: if there is not one seed or one entry of the mask a game, or `out` is no such array.
         """
+        chosen = (options or {}).get("reset_mask", self._everyone)
+        if not isinstance(chosen, np.ndarray) or chosen.shape != (self.num_envs,) or chosen.dtype != np.bool_:
+            raise ValueError(f"reset_mask must be a bool array [{self.num_envs}], not {chosen!r}")
         if not self._seeded:
             entropy = np.random.SeedSequence().generate_state(self.num_envs)
             self._states["rng"][:-1] = seed_rng(entropy.tolist())
@@ -195,11 +200,13 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
             seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else list(seed)
             if len(seeds) != self.num_envs:
                 raise ValueError(f"{self.num_envs} games need as many seeds, not {len(seeds)}")
-            given = [i for i, value in enumerate(seeds) if value is not None]
-            self._states["rng"][given] = seed_rng([value for value in seeds if value is not None])
-        self.over[:] = True
-        observations, _, _, _, info = self._step(np.zeros(self.num_envs, np.int64), out)
-        return observations, info
+            given = {i: value for i, value in enumerate(seeds) if value is not None and chosen[i]}
+            self._states["rng"][list(given)] = seed_rng(list(given.values()))
+        out = self._buffer(out)
+        for i in np.flatnonzero(chosen):
+            self._restart(self._states, self._rules, i)
+        self._elapsed[chosen], self.over[chosen] = 0, False
+        return out, self._draw(out)
 
     def step(
         self, actions: Any, out: NDArray[np.uint8] | None = None
@@ -225,28 +232,31 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"actions must be {self.num_envs} integers, not {actions.dtype} {list(actions.shape)}")
         if actions.min() < 0 or actions.max() >= n:
             raise ValueError(f"actions must be within 0 and {n - 1}, not {actions.min()} .. {actions.max()}")
-        return self._step(actions.astype(np.int64), out)
-
-    def _step(
-        self, actions: NDArray[np.int64], out: NDArray[np.uint8] | None
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        n = self.num_envs
-        if out is None:
-            out = np.empty(self._shape, np.uint8)
-        elif out.shape != self._shape or out.dtype != np.uint8 or not out.flags.carray:
-            wanted = f"writable C-contiguous uint8 {list(self._shape)}"
-            raise ValueError(f"out must be {wanted}, not {out.dtype} {list(out.shape)}")
-        rewards, terminated, truncated = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
+        out = self._buffer(out)
+        rewards = np.empty(self.num_envs)
+        terminated, truncated = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
         self._advance(
-            self._states, self._rules, actions, self.frame_skip, self._limits,
+            self._states, self._rules, actions.astype(np.int64), self.frame_skip, self._limits,
             self._elapsed, self.over, rewards, terminated, truncated,
         )  # fmt: skip
-        boxes = np.empty((n, self.game.max_sprites, 5), np.int16)
+        return out, rewards, terminated, truncated, self._draw(out)
+
+    def _buffer(self, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """Check the caller's buffer, or make one."""
+        if out is None:
+            return np.empty(self._shape, np.uint8)
+        if out.shape != self._shape or out.dtype != np.uint8 or not out.flags.carray:
+            wanted = f"writable C-contiguous uint8 {list(self._shape)}"
+            raise ValueError(f"out must be {wanted}, not {out.dtype} {list(out.shape)}")
+        return out
+
+    def _draw(self, out: NDArray[np.uint8]) -> dict[str, Any]:
+        """Draw all games as the agents see them; returns info."""
+        boxes = np.empty((self.num_envs, self.game.max_sprites, 5), np.int16)
         self._render(self._states, self._rules, self._sheet, out.reshape(-1), boxes)
-        states = self._states[:n].copy()
+        states = self._states[: self.num_envs].copy()
         info = {"score": states["score"], "state": states, "boxes": boxes}
-        info |= {f"_{key}": self._everyone for key in info}
-        return out, rewards, terminated, truncated, info
+        return info | {f"_{key}": self._everyone for key in info}
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
         """Return what a person sees of each game, uint8 [screen height, screen width, 3], or None."""

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("wingbeat", "torch", "numpy", "gymnasium", "numba")
+PACKAGES = ("wingbeat", "torch", "numpy", "gymnasium", "numba", "stable-baselines3")
 
 
 def describe() -> dict[str, Any]:

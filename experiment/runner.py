@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import psutil
 
@@ -40,6 +41,14 @@ class RunnerConfig:
     """episodes of the evaluation at the end, of the best policy"""
     final_cap: int = 200
     """score at which these end"""
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """An algorithm that has a file for other programs, too."""
+
+    def export(self, folder: Path) -> None:
+        """Write it into the run's folder, in the place of the one before."""
 
 
 class Interruption:
@@ -146,6 +155,8 @@ class Runner:
     def save(self) -> None:
         """Write a checkpoint."""
         checkpoint.save(self.run.checkpoint(self.algorithm.steps), self.algorithm.state_dict(), self._meta())
+        if isinstance(self.algorithm, Exports):
+            self.algorithm.export(self.run.path)
         if self.config.keep:
             checkpoint.prune(self.run.path, self.config.keep)
 

@@ -16,7 +16,7 @@ from experiment.errors import UserError
 from tests.commands.running import command, refused
 
 WRONG_TRAINING = [
-    ("sac", "no algorithm 'sac'", "ppo, dqn"),
+    ("sac", "no algorithm 'sac'", "ppo, dqn, sb3-ppo"),
     ("ppo --nope 3", "--nope"),
     ("ppo extra", "extra"),
     ("--nope", "--nope"),
@@ -63,6 +63,14 @@ WRONG_TRAINING = [
     ("dqn --capacity 1000000000000 --precision fp32", "--capacity", "GiB"),
     ("dqn --capacity 10 --precision fp32", "10 transitions", "at least"),
     ("dqn --prioritized -0.5", "--prioritized"),
+    ("sb3-ppo --batch-size 100 --precision fp32", "--batch-size", "divide", "2048"),
+    ("sb3-a2c --num-envs 0", "--num-envs"),
+    ("sb3-a2c --batch-size 64", "--batch-size"),  # PPO's and DQN's
+    ("sb3-dqn --tau 1.5", "--tau", "at most 1"),
+    ("sb3-dqn --exploration-fraction 0", "--exploration-fraction"),
+    ("sb3-dqn --target-update-interval 4 --precision fp32", "--target-update-interval", "8, not 4"),
+    ("sb3-dqn --buffer-size 1000000000 --precision fp32", "--buffer-size", "GiB"),
+    ("sb3-dqn --env Chess --precision fp32", "Chess"),
     ("ppo --num-envs 2 --out taken --precision fp32", "taken exists already"),
     ("ppo --num-envs 2 --out taken/thesis.tex --precision fp32", "taken/thesis.tex exists already"),
     ("ppo --num-envs 2 --out taken/thesis.tex/below --precision fp32", "taken/thesis.tex/below"),

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -89,6 +90,33 @@ def test_autoreset_is_on_the_next_step() -> None:
     assert env.step(np.array([0, 0]))[4]["state"]["y"][0] == 236
 
 
+def test_games_that_ended_can_be_reset_at_once() -> None:
+    """As Gymnasium's own vector env does with its own resets turned off; the others stay as they are."""
+    settings: dict[str, Any] = {"frame_skip": 3, "size": (40, 30), "max_frames": 60}
+    mode = {"autoreset_mode": gym.vector.AutoresetMode.DISABLED}
+    theirs = gym.vector.SyncVectorEnv([lambda: GameEnv(GAME, **settings)] * 4, **mode)
+    ours, rng, resets = GameVectorEnv(GAME, 4, **settings), np.random.default_rng(0), 0
+    seen, info = ours.reset(seed=3)
+    expected, _ = theirs.reset(seed=3)
+    for _ in range(300):
+        assert (seen == expected).all()
+        actions = (rng.random(4) < 0.2).astype(np.int64)
+        seen, rewards, *ends, info = ours.step(actions)
+        expected, *wanted, wanted_info = theirs.step(actions)
+        for got, want in zip(
+            (seen, rewards, *ends, info["score"]), (expected, *wanted, wanted_info["score"]), strict=True
+        ):
+            assert (got == want).all()
+        over = ends[0] | ends[1]
+        if over.any():
+            seeds = [None, 7, None, 8] if resets % 2 else None
+            seen, info = ours.reset(seed=seeds, options={"reset_mask": over})
+            expected, _ = theirs.reset(seed=seeds, options={"reset_mask": over})
+            assert (info["state"]["frame"] == 0).tolist() == over.tolist()
+            resets += over.sum()
+    assert resets > 50
+
+
 def test_truncation_after_max_frames() -> None:
     env = GameVectorEnv(GAME, 1, max_frames=20)
     env.reset(seed=0)
@@ -99,6 +127,16 @@ def test_truncation_after_max_frames() -> None:
     assert (rewards[0], truncated[0], info["state"]["frame"][0]) == (0.0, False, 0)
     for frame in range(1, 21):  # counted from the start of the episode
         assert env.step(np.array([0]))[3][0] == (frame == 20)
+
+
+def test_a_reset_starts_the_clock_of_its_games_anew() -> None:
+    env = GameVectorEnv(GAME, 2, max_frames=20)
+    env.reset(seed=0)
+    for _ in range(12):
+        env.step(np.array([0, 0]))
+    env.reset(options={"reset_mask": np.array([True, False])})
+    for frame in range(1, 21):
+        assert env.step(np.array([0, 0]))[3].tolist() == [frame == 20, frame == 8]
 
 
 def test_a_death_on_the_last_frame_is_a_death() -> None:
@@ -305,6 +343,12 @@ def test_a_buffer_that_does_not_fit(out: NDArray[Any]) -> None:
 def test_seeds_that_do_not_fit(seed: Any) -> None:
     with pytest.raises(ValueError, match=r"seeds|non-negative"):
         GameVectorEnv(GAME, 2).reset(seed=seed)
+
+
+@pytest.mark.parametrize("mask", [True, [True, False], np.array([1, 0]), np.array([True])])
+def test_masks_that_do_not_fit(mask: Any) -> None:
+    with pytest.raises(ValueError, match=r"reset_mask must be a bool array \[2\]"):
+        GameVectorEnv(GAME, 2).reset(options={"reset_mask": mask})
 
 
 def test_saved_games_that_do_not_fit() -> None:
