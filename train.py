@@ -13,6 +13,7 @@ from experiment.errors import UserError
 
 TOTAL_STEPS = {
     "ppo": 2_600_000,
+    "ppo-lstm": 2_600_000,
     "a2c": 2_600_000,
     "reinforce": 2_600_000,
     "dqn": 2_400_000,

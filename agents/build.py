@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from agents.a2c import A2C, A2CConfig
-from agents.device import PRECISIONS, autocast, choose_device
+from agents.device import PRECISIONS, choose_device
 from agents.dqn import DQN, DQNConfig
+from agents.learner import GreedyPolicy
 from agents.ppo import PPO, PPOConfig
+from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
 from agents.pqn import PQN, PQNConfig
 from agents.reinforce import REINFORCE, ReinforceConfig
 from agents.sb3 import SB3A2C, SB3DQN, SB3PPO, SB3A2CConfig, SB3DQNConfig, SB3PPOConfig
@@ -51,6 +53,7 @@ class Algorithm(Protocol):
 
 ALGORITHMS: dict[str, tuple[Any, Any]] = {
     "ppo": (PPO, PPOConfig),
+    "ppo-lstm": (PPOLSTM, PPOLSTMConfig),
     "a2c": (A2C, A2CConfig),
     "reinforce": (REINFORCE, ReinforceConfig),
     "dqn": (DQN, DQNConfig),
@@ -319,11 +322,5 @@ def load_player(path: Path, device: str = "auto") -> Player:
     checkpoint.fit(network.state_dict(), weights, f"the agent in {run.path}")
     network.load_state_dict(weights)
     network.to(settings.device).eval()
-
-    @torch.no_grad()
-    def act(observations: Tensor) -> Tensor:
-        with autocast(torch.device(settings.device), settings.precision):
-            best: Tensor = network(observations.to(settings.device))[0].argmax(-1)
-        return best
-
-    return Player(settings, act, int(meta["steps"]))
+    policy = GreedyPolicy(network, torch.device(settings.device), settings.precision)
+    return Player(settings, policy, int(meta["steps"]))

@@ -1,13 +1,14 @@
 """What learns in every algorithm: a network, its optimizer, and an average of its weights that plays."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from agents.actor_critic import RecurrentActorCritic
 from agents.device import autocast
 from agents.optimizer import HiddenMuon
 from agents.state import nest, part
@@ -29,6 +30,45 @@ class LearnerConfig:
     """evaluation plays with a running average of the weights: the share kept at each gradient step"""
 
 
+class GreedyPolicy:
+    """Chooses the action that a network ranks first.
+
+    A network with a memory (`RecurrentActorCritic`) recalls an episode only from its start, so `begin` a policy with
+    each batch of episodes; called directly, it takes every observation for an episode's first.
+
+    Args:
+        network: see `Learner`.
+        device: where it is.
+        precision: "fp32" or "bf16".
+    """
+
+    def __init__(self, network: nn.Module, device: torch.device, precision: str) -> None:
+        self._network, self._device, self._precision = network, device, precision
+
+    @torch.no_grad()
+    def __call__(self, observations: Tensor) -> Tensor:
+        """Choose actions, int64 [batch], for observations [batch, frames, height, width]."""
+        with autocast(self._device, self._precision):
+            actions: Tensor = self._network(observations.to(self._device))[0].argmax(-1)
+        return actions
+
+    def begin(self, games: int) -> Callable[[Tensor], Tensor]:
+        """Return the policy for this many games, to be asked about all of them from their first observation on."""
+        network = self._network
+        if not isinstance(network, RecurrentActorCritic):
+            return self
+        memory, going_on = network.blank(games), torch.zeros(1, games, dtype=torch.bool)
+
+        @torch.no_grad()
+        def act(observations: Tensor) -> Tensor:
+            nonlocal memory
+            with autocast(self._device, self._precision):
+                logits, _, memory = network.recall(observations.to(self._device), going_on, memory)
+            return logits.argmax(-1)
+
+        return act
+
+
 class Learner:
     """A network on its device, stepped along gradients.
 
@@ -48,6 +88,7 @@ class Learner:
         self.config, self.device, self.precision = config, device, precision
         self.network: Any = network.to(device)
         self.average: Any = copy.deepcopy(self.network).requires_grad_(False)
+        self.policy = GreedyPolicy(self.average, device, precision)
         self.optimizer = HiddenMuon(self.network, self.network.encoder, config.learning_rate, config.muon_rate)
         # Looked up once: walking through the modules takes longer than the arithmetic.
         self._weights, self._averages = list(self.network.parameters()), list(self.average.parameters())
@@ -76,13 +117,9 @@ class Learner:
         with torch.no_grad():
             torch._foreach_lerp_(self._averages, self._weights, 1 - self.config.averaging)
 
-    @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
-        """Choose what the average ranks first, int64 [batch], for observations [batch, frames, height, width]."""
-        with self.autocast():
-            ranks = self.average(observations.to(self.device))[0]
-        actions: Tensor = ranks.argmax(-1)
-        return actions
+        """Choose what the average ranks first; see `GreedyPolicy`."""
+        return self.policy(observations)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all tensors; those of "average" are what is played with."""

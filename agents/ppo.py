@@ -5,6 +5,7 @@ frames are cheap here), Muon beside Adam, values learned by classification, a ho
 on a running scale, and a running average of the weights for evaluation.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,15 +124,29 @@ class PPO:
         log_probs = torch.zeros(rollout.steps, self.config.num_envs)
 
         def choose(t: int, observations: Tensor) -> Tensor:
-            logits, value_logits = network(observations)
+            logits, value_logits = self._look(t, observations)
             values[t] = network.value.mean(value_logits)
             actions, log_probs[t] = self.actor.draw(logits)
             return actions
 
         with self.learner.autocast():
             self.actor.play(choose)
-            values[-1] = network.value.mean(network(rollout.at(rollout.steps))[1])
+            values[-1] = network.value.mean(self._look(rollout.steps, rollout.at(rollout.steps))[1])
         return values, log_probs
+
+    def _look(self, t: int, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network makes of the games' observations at step t while they are played; see `ActorCritic`."""
+        logits: tuple[Tensor, Tensor] = self.learner.network(observations)
+        return logits
+
+    def _look_again(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """What it makes of these steps of the rollout, flat indices t * games + game, to learn from them."""
+        logits: tuple[Tensor, Tensor] = self.learner.network(self.actor.rollout.observations(index))
+        return logits
+
+    def _minibatches(self) -> Sequence[Tensor]:
+        """The rollout's transitions, shuffled and split."""
+        return self.actor.minibatches(self.config.minibatch)
 
     def _update(self, values: Tensor, old_log_probs: Tensor) -> dict[str, float]:
         config, rollout, progress = self.config, self.actor.rollout, self.steps / self.total_steps
@@ -145,7 +160,7 @@ class PPO:
         flat = [x.flatten().to(self.device) for x in (old_log_probs, advantages, returns, rollout.actions)]
         logs: list[dict[str, Tensor]] = []
         for _ in range(config.epochs):
-            for index in self.actor.minibatches(config.minibatch):
+            for index in self._minibatches():
                 logs.append(self._gradient_step(index, *(x[index.to(self.device)] for x in flat)))
         errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))
         return mean_logs(logs) | {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": rate}
@@ -155,7 +170,7 @@ class PPO:
     ) -> dict[str, Tensor]:
         config, network = self.config, self.learner.network
         with self.learner.autocast():
-            logits, value_logits = network(self.actor.rollout.observations(index))
+            logits, value_logits = self._look_again(index)
         log_prob, entropy = chosen(logits, actions)
         policy = policy_loss(log_prob, old_log_prob, advantages, config.clip)
         value = network.value.loss(value_logits, returns)

@@ -74,7 +74,7 @@ class Rollout:
         self.terminated[t] = torch.from_numpy(terminated)
         self.truncated[t] = torch.from_numpy(truncated)
         at = self._history + t
-        self._age[at + 1] = torch.where(new, 0, (self._age[at] + 1).clamp(max=self._history))
+        self._age[at + 1] = torch.where(new, 0, (self._age[at] + 1).clamp(max=max(1, self._history)))
         return dict(info)
 
     def observations(self, index: Tensor) -> Tensor:
@@ -88,6 +88,11 @@ class Rollout:
         rows = (newest[:, None] - back * n).view(-1).to(self.device)
         stacks = self._frames.view(-1, *self._frames.shape[2:]).index_select(0, rows)
         return stacks.view(len(index), self.frames, *self._frames.shape[2:])
+
+    @property
+    def first(self) -> Tensor:
+        """Which observations are an episode's first, bool [steps + 1, games]."""
+        return self._age[self._history :] == 0
 
     def at(self, t: int) -> Tensor:
         """Gather the stacks of all games at step t."""

@@ -45,12 +45,14 @@ def evaluate(
     envs = make_envs(num_envs=episodes, score_cap=score_cap)
     observations, info = envs.reset(seed=[FRESH + seed * 1_000_003 + i for i in range(episodes)])
     stack = FrameStack(frames, observations)
+    act, everyone = begin(act, episodes)
     playing = np.ones(episodes, np.bool_)
     scores, steps = np.zeros(episodes), 0
     actions = np.zeros(episodes, np.int64)
     while playing.any():
         steps += int(playing.sum())
-        actions[playing] = act(torch.from_numpy(stack.stacks[playing])).cpu().numpy()
+        asked = np.ones_like(playing) if everyone else playing
+        actions[asked] = act(torch.from_numpy(stack.stacks[asked])).cpu().numpy()
         observations, _, terminated, truncated, info = envs.step(actions)
         stack.push(observations, np.zeros(episodes, np.bool_))
         ended = playing & (terminated | truncated)
@@ -59,6 +61,12 @@ def evaluate(
         if watch:
             watch(episodes - int(playing.sum()))
     return summarize(scores, score_cap) | {"episodes": episodes, "seed": seed, "steps": steps}
+
+
+def begin(act: Any, games: int) -> tuple[Callable[[Tensor], Tensor], bool]:
+    """Begin episodes with a policy; returns (it, whether it remembers and so must be asked about all games)."""
+    begun = act.begin(games) if hasattr(act, "begin") else act
+    return begun, begun is not act
 
 
 def one_line(result: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs.stack import FrameStack
-from experiment.evaluate import FRESH
+from experiment.evaluate import FRESH, begin
 
 
 class Frame(NamedTuple):
@@ -48,6 +48,7 @@ def show(
     envs = game.make(1, score_cap=score_cap, frame_skip=1, render_mode="rgb_array")
     observations, info = envs.reset(seed=[FRESH + seed * 1_000_003])
     stack, same = FrameStack(frames, observations), np.zeros(1, np.bool_)
+    act, _ = begin(act, 1)
     yield Frame(envs.render()[0], 0, False)
     while True:
         action = act(torch.from_numpy(stack.stacks)).cpu().numpy()

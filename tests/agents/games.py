@@ -1,4 +1,4 @@
-"""Two tiny games whose best result is known."""
+"""Tiny games whose best result is known."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -78,6 +78,56 @@ def still(state: Any, rules: Any) -> Iterator[tuple[int, float, float]]:
     yield 1, 8.0, 8.0
 
 
+@rule
+def give_a_cue(state: Any, rules: Any) -> None:
+    """Left or right, at random."""
+    state.cue = randint(state, 0, 2)
+
+
+@rule
+def wait_and_recall(state: Any, rules: Any, action: int) -> tuple[float, bool]:
+    """Only the last of a few actions counts: 1 for left, 2 for right, as the cue was."""
+    state.clock += 1
+    if state.clock < rules.cells - 1:
+        return 0.0, False
+    if action == state.cue + 1:
+        state.score += 1
+        return 1.0, True
+    return -1.0, True
+
+
+@rule
+def cue_then_clock(state: Any, rules: Any) -> Iterator[tuple[int, float, float]]:
+    """Show the cue at first only, and afterwards what time it is."""
+    yield 0, 0.0, 0.0
+    yield 2, float(CELL * state.clock), float(CELL * (rules.cells - 1))
+    if state.clock == 0:
+        yield 1, float(CELL * state.cue * (rules.cells - 1)), 0.0
+
+
+@rule
+def ask(state: Any, rules: Any) -> None:
+    """Name an action, at random."""
+    state.wanted = randint(state, 0, 3)
+
+
+@rule
+def answer(state: Any, rules: Any, action: int) -> tuple[float, bool]:
+    """Reward the action that was shown, ten times."""
+    right = action == state.wanted
+    state.clock += 1
+    state.score += int(right)
+    state.wanted = randint(state, 0, 3)
+    return float(right), state.clock == 10
+
+
+@rule
+def question(state: Any, rules: Any) -> Iterator[tuple[int, float, float]]:
+    """Show the wanted action as a column."""
+    yield 0, 0.0, 0.0
+    yield 1, float(2 * CELL * state.wanted), 0.0
+
+
 CATCH = Game(
     name="Catch",
     width=CELL * CELLS,
@@ -94,6 +144,40 @@ CATCH = Game(
     scene=scene,
 )
 """The best score, and the best reward, of every episode is 1."""
+
+RECALL = Game(
+    name="Recall",
+    width=CELL * CELLS,
+    height=CELL * CELLS,
+    fps=10,
+    actions=("wait", "left", "right"),
+    keys={},
+    fields=[("cue", np.int64), ("clock", np.int64)],
+    max_sprites=3,
+    presets={"only": Rules(CELLS)},
+    sprites=sprites,
+    reset=give_a_cue,
+    step=wait_and_recall,
+    scene=cue_then_clock,
+)
+"""The best score is 1; without a memory it is 1/2 on average, whatever is done."""
+
+IDENTITY = Game(
+    name="Identity",
+    width=CELL * CELLS,
+    height=CELL * CELLS,
+    fps=10,
+    actions=("one", "two", "three"),
+    keys={},
+    fields=[("wanted", np.int64), ("clock", np.int64)],
+    max_sprites=2,
+    presets={"only": Rules(CELLS)},
+    sprites=sprites,
+    reset=ask,
+    step=answer,
+    scene=question,
+)
+"""The best score is 10; who does not look gets 10/3 on average."""
 
 STILL = Game(
     name="Still",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from agents.a2c import A2C, A2CConfig
 from agents.ppo import PPO, PPOConfig
+from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
 from agents.pqn import PQN, PQNConfig
 from agents.reinforce import REINFORCE, ReinforceConfig
 from envs import FLAPPY_BIRD
@@ -18,17 +19,20 @@ from tests.agents.making import copy, make, make_tiny, same, share_caught
 
 KINDS = {
     "ppo": (PPO, PPOConfig()),
+    "ppo-lstm": (PPOLSTM, PPOLSTMConfig(memory=32)),
     "a2c": (A2C, A2CConfig()),
     "reinforce": (REINFORCE, ReinforceConfig()),
     "pqn": (PQN, PQNConfig()),
 }
 CATCHING: dict[str, dict[str, Any]] = {
+    "ppo-lstm": {"rollout_steps": 32, "minibatch": 128, "epochs": 2, "learning_rate": 4e-3},
     "ppo": {"rollout_steps": 32, "minibatch": 128, "epochs": 2, "learning_rate": 4e-3},
     "a2c": {"rollout_steps": 5, "learning_rate": 4e-3, "muon_rate": 8e-3},
     "reinforce": {"rollout_steps": 12, "learning_rate": 1e-2, "muon_rate": 1.2e-2},
     "pqn": {"rollout_steps": 32, "minibatch": 64, "epochs": 2, "epsilon": 0.02},
 }
 VALUING: dict[str, dict[str, Any]] = {
+    "ppo-lstm": {"epochs": 4, "minibatch": 16, "learning_rate": 0.02, "final_gamma": 0.9},
     "ppo": {"epochs": 4, "minibatch": 16, "learning_rate": 0.02, "final_gamma": 0.9},
     "a2c": {"rollout_steps": 8, "learning_rate": 0.02, "final_gamma": 0.9},
     "pqn": {"epochs": 4, "minibatch": 16, "learning_rate": 0.01, "final_gamma": 0.9},
@@ -145,7 +149,7 @@ def test_only_real_steps_are_learned_from(name: str) -> None:
 def test_the_smallest_rollouts_leave_numbers(name: str) -> None:
     """The usual standard deviation of one advantage is not a number, nor is the mean of none."""
     sizes: list[tuple[int, dict[str, int]]] = [(2, {}), (3, {})]
-    if name in ("ppo", "pqn"):
+    if name in ("ppo", "ppo-lstm", "pqn"):
         sizes = [(2, {"minibatch": 1}), (3, {"minibatch": 1}), (2, {"minibatch": 256}), (5, {"minibatch": 3})]
     for rollout_steps, changes in sizes:
         agent = tiny(name, CATCH, num_envs=1, rollout_steps=rollout_steps, **changes)

@@ -109,6 +109,19 @@ def test_a_saved_rollout_goes_on_exactly() -> None:
             assert torch.equal(getattr(straight, name), getattr(fresh, name))
 
 
+@pytest.mark.parametrize("frames", [1, 3])
+def test_first_marks_where_episodes_begin(frames: int) -> None:
+    envs = Counters(4)
+    rollout = Rollout(envs, 20, frames, CPU)
+    rollout.start(0)
+    for seed in range(2):
+        before = len(envs.seen) - 1
+        collect(rollout, np.random.default_rng(seed))
+        expected = [[step == 0 for _, step in shown] for shown in envs.seen[before:]]
+        assert rollout.first.tolist() == expected
+    assert 10 < rollout.first.sum() < 60
+
+
 def test_a_random_rollout_shows_the_frames_that_were_drawn() -> None:
     envs = Counters(3)
     rollout = Rollout(envs, 10, 2, CPU)

@@ -1,0 +1,80 @@
+"""PPO with a memory: that it goes through time as it played, and that it recalls what no memoryless agent can know."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from agents import ppo
+from agents.actor_critic import RecurrentActorCritic
+from agents.ppo import PPO, PPOConfig, policy_loss
+from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
+from perception import EncoderSpec, make_encoder
+from tests.agents.games import CATCH, RECALL
+from tests.agents.making import make_tiny, share_caught
+
+LEARNING: dict[str, Any] = {
+    "total_steps": 25_000, "num_envs": 16, "rollout_steps": 32, "minibatch": 128, "epochs": 2, "learning_rate": 4e-3,
+    "averaging": 0.9, "exploration_steps": 5_000,
+}  # fmt: skip
+
+
+def test_a_sequence_is_recalled_as_step_by_step_and_nothing_across_episodes() -> None:
+    torch.manual_seed(0)
+    network = RecurrentActorCritic(make_encoder(EncoderSpec("small", 1, 36, 36, 16)), 3, 8)
+    torch.nn.init.normal_(network.value.linear.weight)
+    times, games = 9, 4
+    observations = torch.randint(256, (times * games, 1, 36, 36), dtype=torch.uint8)
+    first = torch.rand(times, games) < 0.25
+    begun = torch.randn(2, games, 8)
+    logits, values, memory = network.recall(observations, first, begun)
+    cell = torch.nn.LSTMCell(16, 8)  # torch's other implementation, stepped one game and one time after the other
+    cell.load_state_dict({key.removesuffix("_l0"): value for key, value in network.lstm.state_dict().items()})
+    for game in range(games):
+        h, c = begun[:, game]
+        for t in range(times):
+            if first[t, game]:
+                h, c = torch.zeros(2, 8)
+            features = network.encoder(observations[[t * games + game]])[0]
+            h, c = cell(features, (h, c))
+            expected = network.heads(torch.cat([features, h])[None])
+            torch.testing.assert_close(logits[t * games + game], expected[0][0], atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(values[t * games + game], expected[1][0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(memory[:, game], torch.stack([h, c]), atol=1e-5, rtol=1e-4)
+
+
+def test_the_first_minibatch_meets_the_policy_that_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory before the rollout, resets in it, order of steps: one of them off, and the ratio would not be 1."""
+    agent = make_tiny(
+        PPOLSTM, PPOLSTMConfig(memory=16), CATCH, exploration=0.0, num_envs=4, rollout_steps=13, minibatch=26
+    )
+    off: list[float] = []
+
+    def noted(log_prob: Tensor, old_log_prob: Tensor, advantages: Tensor, clip: float) -> Tensor:
+        off.append((log_prob - old_log_prob).exp().sub(1).abs().max().item())
+        return policy_loss(log_prob, old_log_prob, advantages, clip)
+
+    monkeypatch.setattr(ppo, "policy_loss", noted)
+    for _ in range(4):
+        off.clear()
+        agent.iterate()
+        assert len(off) == 2
+        assert off[0] < 1e-5
+        assert off[1] > 1e-4  # or nothing would have been learned
+        assert agent.memory.abs().max() > 0
+
+
+def test_it_recalls_a_cue_that_is_no_longer_shown() -> None:
+    agent = make_tiny(PPOLSTM, PPOLSTMConfig(memory=32), RECALL, **LEARNING)
+    while agent.steps < agent.total_steps:
+        agent.iterate()
+    assert share_caught(agent, RECALL) >= 0.95
+
+
+def test_without_memory_it_is_chance() -> None:
+    """Within four standard deviations of 200 tosses."""
+    agent = make_tiny(PPO, PPOConfig(), RECALL, **LEARNING)
+    while agent.steps < agent.total_steps:
+        agent.iterate()
+    assert abs(share_caught(agent, RECALL) - 0.5) < 0.15
