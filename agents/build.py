@@ -27,6 +27,10 @@ class Algorithm(Protocol):
 
     steps: int
 
+    @property
+    def memory(self) -> int:
+        """Bytes that the experience it learns from takes."""
+
     def act(self, observations: Tensor) -> Tensor:
         """Choose greedy actions."""
 

@@ -153,6 +153,11 @@ class PPO:
         """Build the network that learns; its average plays."""
         return ActorCritic(encoder, actions)
 
+    @property
+    def memory(self) -> int:
+        """Bytes of the rollout."""
+        return self.rollout.memory
+
     @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
         """Choose the likeliest actions, int64 [batch], for uint8 [batch, frames, height, width]."""

@@ -42,6 +42,11 @@ class Rollout:
         self.valid = torch.zeros(steps, n, dtype=torch.bool)
         self._back = torch.arange(frames - 1, -1, -1)
 
+    @property
+    def memory(self) -> int:
+        """Bytes taken."""
+        return sum(tensor.nbytes for tensor in vars(self).values() if isinstance(tensor, Tensor))
+
     def start(self, seed: int) -> None:
         """Reset all games; their first frames are where the next rollout begins."""
         self.envs.reset(seed=seed, out=self._slot(self.steps))

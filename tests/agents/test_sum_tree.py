@@ -1,9 +1,12 @@
 """The tree of sums against plain cumulative sums."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.sum_tree import SumTree
 
@@ -27,6 +30,23 @@ def test_every_capacity_draws_by_the_cumulative_sum(capacities: range) -> None:
             expected = np.searchsorted(np.cumsum(priorities), np.arange(total), side="right")
             assert tree.sample(shares).tolist() == expected.tolist()
             assert tree.sample(rng.permutation(shares)).size == total
+
+
+@given(st.data(), st.integers(1, 257))
+def test_any_updates_draw_by_the_cumulative_sum(data: st.DataObject, capacity: int) -> None:
+    tree, priorities = SumTree(capacity), [Fraction(0)] * capacity
+    quarters = st.integers(0, 2**40).map(lambda quarter: quarter / 4)  # sums of these are exact
+    updates = st.dictionaries(st.integers(0, capacity - 1), quarters, min_size=1, max_size=9)
+    for update in data.draw(st.lists(updates, min_size=1, max_size=5)):
+        tree.set(np.array(list(update)), list(update.values()))
+        for item, priority in update.items():
+            priorities[item] = Fraction(priority)
+    assert Fraction(tree.total) == sum(priorities)
+    if tree.total:
+        share = data.draw(st.floats(0, 1, exclude_max=True))
+        (item,) = tree.sample(np.array([share])).tolist()
+        below, place = sum(priorities[:item]), Fraction(share * tree.total)
+        assert below <= place < below + priorities[item]
 
 
 @pytest.mark.parametrize("capacity", [1, 2, 3, 5, 100, 257])
