@@ -259,7 +259,8 @@ def test_a_replay_taken_up_by_another_goes_on_exactly(alpha: float) -> None:
     other.start(9)
     other.load_state_dict({key: value.clone() for key, value in begun.state_dict().items()})
     for _ in range(40):  # longer than the ring
-        for one, two in zip(begun.sample(8, np.random.default_rng(5)), other.sample(8, np.random.default_rng(5))):
+        batches = [replay.sample(8, np.random.default_rng(5)) for replay in (begun, other)]
+        for one, two in zip(*batches, strict=True):
             assert np.array_equal(np.asarray(one), np.asarray(two))
         assert np.array_equal(begun.newest(), other.newest())
         actions = rng.integers(2, size=4)
