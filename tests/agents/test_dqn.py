@@ -162,11 +162,12 @@ def test_a_seed_repeats_and_another_differs(prioritized: float) -> None:
 
 @pytest.mark.parametrize("prioritized", [0.0, 0.6])
 def test_a_resumed_run_equals_an_uninterrupted_one(prioritized: float, tmp_path: Path) -> None:
-    whole = flappy(seed=3, prioritized=prioritized, capacity=800)
+    changes = {"prioritized": prioritized, "capacity": 800, "exploration_steps": 2000}
+    whole = flappy(seed=3, **changes)
     for _ in range(5):  # 160 steps of each game, and the ring holds 200
         whole.iterate()
     checkpoint.save(tmp_path / "saved", whole.state_dict(), {})
-    resumed = flappy(seed=8, prioritized=prioritized, capacity=800)
+    resumed = flappy(seed=8, **changes)
     tensors, _ = checkpoint.load(tmp_path / "saved")
     checkpoint.fit(resumed.state_dict(), tensors, "the run")
     resumed.load_state_dict(tensors)

@@ -253,8 +253,8 @@ def test_a_replay_taken_up_by_another_goes_on_exactly(alpha: float) -> None:
     begun, other = (Replay(GameVectorEnv(FLAPPY_BIRD, 4), 4 * 30, 2, 3, GAMMA, alpha) for _ in range(2))
     rng = np.random.default_rng(0)
     begun.start(0)
-    for _ in range(100):
-        begun.add(rng.integers(2, size=4))
+    while not begun.add(rng.integers(2, size=4))[1].any() or begun.now < 100:
+        pass  # until a game is over: that must not be forgotten
     begun.update_priorities(begun.sample(50, rng).slots, rng.normal(size=50).astype(np.float32))
     other.start(9)
     other.load_state_dict({key: value.clone() for key, value in begun.state_dict().items()})
