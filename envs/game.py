@@ -100,9 +100,13 @@ class Game:
 
     def visible(self, states: NDArray[Any]) -> NDArray[Any]:
         """Copy records [n] of `state_dtype` to records [n] of `scene_dtype`."""
-        seen = self.scene_dtype
-        octets = states.view(np.uint8).reshape(len(states), -1)[:, : seen.itemsize]
-        return np.ascontiguousarray(octets).view(seen).reshape(-1)
+        return states.view(self._head)["head"].copy().view(self.scene_dtype)
+
+    @cached_property
+    def _head(self) -> np.dtype[Any]:
+        """A state's record as the bytes that are also a scene's, which are copied faster than field by field."""
+        formats = [f"V{self.scene_dtype.itemsize}"]
+        return np.dtype({"names": ["head"], "formats": formats, "itemsize": self.state_dtype.itemsize})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Game":
         return self  # Gymnasium copies what is registered; a copy of a game would be compiled all over again
