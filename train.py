@@ -144,6 +144,8 @@ def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seco
     def play(episodes: int, cap: int) -> dict[str, Any]:
         return evaluate(settings.game.make, algorithm.act, settings.eyes.frames, episodes, CHOOSING_SEED, cap)
 
+    if hasattr(algorithm, "replay"):
+        print(f"the replay takes {algorithm.replay.memory / 1e6:,.0f} MB of memory", file=sys.stderr)
     runner = Runner(run, algorithm, settings.total_steps, play, config, seconds or 0.0, quiet)
     complete = runner.train(resumed=seconds is not None)
     print(f"run: {run.path}", file=sys.stderr)

@@ -46,7 +46,7 @@ class RecurrentActorCritic(ActorCritic):
         super().__init__(encoder, actions, remembered=size)
         self.lstm = nn.LSTM(encoder.feature_dim, size)
         with torch.no_grad():  # remember at first, rather than forget (Jozefowicz et al. 2015)
-            self.lstm.bias_ih_l0[size : 2 * size] = 1.0
+            self.lstm.get_parameter("bias_ih_l0")[size : 2 * size] = 1.0
 
     def blank(self, games: int) -> Tensor:
         """Return the memory of games that have just begun."""

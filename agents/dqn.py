@@ -18,7 +18,14 @@ from agents.device import autocast
 from agents.exploration import Leaning
 from agents.replay import Batch, Replay
 from agents.rollout import Episodes
-from agents.state import load_optimizer_state, nest, optimizer_state, part
+from agents.state import (
+    generator_state,
+    load_generator_state,
+    load_optimizer_state,
+    nest,
+    optimizer_state,
+    part,
+)
 from perception import Encoder
 
 
@@ -29,7 +36,9 @@ class DQNConfig:
     num_envs: int = 32
     """games played at once"""
     capacity: int = 200_000
-    """transitions kept in the replay, each frame once"""
+    """transitions kept in the replay"""
+    redraw: bool = True
+    """keep the numbers of our own games and draw a batch's frames anew, in place of storing every frame"""
     batch_size: int = 512
     """transitions a gradient step"""
     replay_ratio: float = 2.0
@@ -121,16 +130,17 @@ class DQN:
         self.seed, self.actions = seed, int(envs.single_action_space.n)
         self.rng = np.random.default_rng(seed)
         frames = encoder.spec.frames
-        self.replay = Replay(envs, config.capacity, frames, config.n_step, config.gamma, config.prioritized)
+        self.replay = Replay(
+            envs, config.capacity, frames, config.n_step, config.gamma, config.prioritized, config.redraw
+        )
         self.replay.start(seed)
         self.network = self.make_network(encoder, self.actions, config).to(device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
         self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
-        generator = torch.Generator().manual_seed(seed)
-        self.leaning = Leaning(config.num_envs, self.actions, config.exploration, generator)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.leaning = Leaning(config.num_envs, self.actions, config.exploration, self.generator)
         self.episodes = Episodes()
         self.steps = 0
-        self._filled = 0  # steps in the replay; after a resume it begins empty
         self._due = 0.0  # gradient steps owed
         self._fitted = False  # the encoder's normalisation
 
@@ -152,7 +162,8 @@ class DQN:
         logs: list[dict[str, Tensor]] = []
         for _ in range(32):
             self._play()
-            if self._filled < self.config.learning_starts or not len(self.replay):
+            seen = self.replay.now * self.config.num_envs  # fewer than `steps` if the replay began empty at a resume
+            if seen < self.config.learning_starts or not len(self.replay):
                 continue
             if not self._fitted:
                 self._fit_normalization()
@@ -164,26 +175,36 @@ class DQN:
         return metrics | {"train/score": self.episodes.mean, "train/epsilon": self._epsilon()}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what the future depends on, but for the replay: after a resume it fills anew."""
+        """Return all that the future depends on, but for a replay that stores frames: it fills anew."""
         return {
             **nest("network", self.network.state_dict()),
             **nest("average", self.target.state_dict()),
             **nest("optimizer", optimizer_state(self.optimizer)),
             **nest("episodes", self.episodes.state_dict()),
+            **nest("replay", self.replay.state_dict()),
+            "leaning": self.leaning.offsets.clone(),
+            "generator": self.generator.get_state(),
+            "rng": generator_state(self.rng),
             "steps": torch.tensor(self.steps),
+            "due": torch.tensor(self._due, dtype=torch.float64),
             "fitted": torch.tensor(self._fitted),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from what `state_dict` returned; the games begin anew, with seeds of their own."""
+        """Go on exactly from what `state_dict` returned; without the replay, games begin anew with fresh seeds."""
         self.network.load_state_dict(part("network", state))
         self.target.load_state_dict(part("average", state))
         load_optimizer_state(self.optimizer, part("optimizer", state))
         self.episodes.load_state_dict(part("episodes", state))
-        self.steps = int(state["steps"])
-        self._fitted = bool(state["fitted"])
-        self.rng = np.random.default_rng([self.seed, self.steps])
-        self.replay.start(int(self.rng.integers(2**32)))
+        self.leaning.offsets = state["leaning"].clone()
+        self.generator.set_state(state["generator"])
+        load_generator_state(self.rng, state["rng"])
+        self.steps, self._due, self._fitted = int(state["steps"]), float(state["due"]), bool(state["fitted"])
+        replay = part("replay", state)
+        if replay:
+            self.replay.load_state_dict(replay)
+        else:
+            self.replay.start(int(np.random.default_rng([self.seed, self.steps]).integers(2**32)))
 
     def _epsilon(self) -> float:
         begun = max(0, self.steps - self.config.learning_starts)
@@ -211,7 +232,6 @@ class DQN:
         self.episodes.add(info, ended)
         self.leaning.renew(torch.from_numpy(ended))
         self.steps += games
-        self._filled += games
 
     def _update(self) -> dict[str, Tensor]:
         """Take one gradient step."""

@@ -1,4 +1,4 @@
-"""The past of N games, each frame stored once, and n-step transitions drawn from it."""
+"""The past of N games, each frame kept once, and n-step transitions drawn from it."""
 
 from typing import Any, NamedTuple
 
@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.frames import Frames, kind
+from agents.state import nest, part
 from agents.sum_tree import SumTree
 
 
@@ -54,34 +56,43 @@ class Replay:
     lies in slot t + 1. With next-step autoreset the slot of an episode's last frame is no transition: it is
     stored, for others to bootstrap from, and never drawn.
 
+    Attributes:
+        memory: bytes taken, as `memory_for` foretold.
+
     Args:
         envs: see `Rollout`.
-        capacity: transitions to keep.
+        capacity: transitions to keep, rounded down to whole slots.
         frames: frames in a stack.
         n_step: rewards summed before bootstrapping.
         gamma: discount.
         alpha: exponent of the priorities (Schaul et al. 2016); 0 draws uniformly.
+        redraw: keep the numbers of games that can be drawn again (`GameVectorEnv`) instead of their frames.
 
     Raises:
         ValueError: if the capacity is too small for one stack and one transition of every game.
         MemoryError: if this machine has not enough memory free.
     """
 
-    def __init__(self, envs: Any, capacity: int, frames: int, n_step: int, gamma: float, alpha: float = 0.0) -> None:
-        n, (_, height, width) = envs.num_envs, envs.single_observation_space.shape
+    def __init__(
+        self,
+        envs: Any,
+        capacity: int,
+        frames: int,
+        n_step: int,
+        gamma: float,
+        alpha: float = 0.0,
+        redraw: bool = True,
+    ) -> None:
+        n = envs.num_envs
         self.slots: int = capacity // n
         # Two steps are left to draw from: of two in a row, one at least is a transition.
         if self.slots < frames + n_step + 2:
             raise ValueError(f"a replay of {capacity} transitions is too small for {n} games; give at least {64 * n}")
-        check_memory(self.memory(envs, capacity), capacity, "--capacity")
+        self.memory = self.memory_for(envs, capacity, alpha, redraw)
+        check_memory(self.memory, capacity, "--capacity")
         self.frames, self.n_step, self.gamma, self.alpha = frames, n_step, gamma, alpha
-        self._frames = np.zeros((self.slots, n, 1, height, width), np.uint8)
-        self._age = np.zeros((self.slots, n), np.uint8)
-        self._actions = np.zeros((self.slots, n), np.int64)
-        self._rewards = np.zeros((self.slots, n), np.float32)
-        self._terminated = np.zeros((self.slots, n), np.bool_)
-        self._truncated = np.zeros((self.slots, n), np.bool_)
-        self._valid = np.zeros((self.slots, n), np.bool_)
+        self._frames: Frames = kind(envs, redraw)(envs, self.slots)
+        self._steps = np.zeros((self.slots, n), _step_dtype(envs))
         self._tree = SumTree(self.slots * n) if alpha else None
         self._top = 1.0  # the largest priority so far: what is new is drawn soon
         self.envs = envs
@@ -90,10 +101,11 @@ class Replay:
         self._over = np.zeros(n, np.bool_)
 
     @staticmethod
-    def memory(envs: Any, capacity: int) -> int:
+    def memory_for(envs: Any, capacity: int, alpha: float = 0.0, redraw: bool = True) -> int:
         """Bytes that a replay of this capacity takes."""
-        frame = int(np.prod(envs.single_observation_space.shape))
-        return int(capacity * (frame + 1 + 8 + 4 + 3 + 16))
+        size: int = capacity // envs.num_envs * envs.num_envs
+        each = kind(envs, redraw).frame_bytes(envs) + _step_dtype(envs).itemsize
+        return size * each + (SumTree.memory_for(size) if alpha else 0)
 
     def __len__(self) -> int:
         """Transitions that can be drawn, with the steps that only reset a game."""
@@ -102,23 +114,22 @@ class Replay:
     def start(self, seed: int) -> None:
         """Reset all games; their first frames go into the newest slot."""
         slot = self.now % self.slots
-        self.envs.reset(seed=seed, out=self._frames[slot])
-        self._age[slot], self._over[:] = 0, False
+        self._frames.reset(slot, seed)
+        self._steps["age"][slot], self._over[:] = 0, False
 
     def add(self, actions: NDArray[np.int64]) -> tuple[dict[str, Any], NDArray[np.bool_]]:
         """Step all games and store what came of it; returns (info, which games have just ended)."""
         slot, after = self.now % self.slots, (self.now + 1) % self.slots
-        self._actions[slot], self._valid[slot], new = actions, ~self._over, self._over
-        self._valid[after] = False
-        _, rewards, terminated, truncated, info = self.envs.step(actions, out=self._frames[after])
-        self._rewards[slot], self._terminated[slot], self._truncated[slot] = rewards, terminated, truncated
-        self._age[after] = np.where(new, 0, np.minimum(self._age[slot] + 1, self.frames - 1))
-        self._over = terminated | truncated
+        now, then, new = self._steps[slot], self._steps[after], self._over
+        now["action"], now["valid"], then["valid"] = actions, ~self._over, False
+        now["reward"], now["terminated"], now["truncated"], info = self._frames.step(after, actions)
+        then["age"] = np.where(new, 0, np.minimum(now["age"] + 1, self.frames - 1))
+        self._over = now["terminated"] | now["truncated"]
         self.now += 1
         if self._tree is not None:
             at = np.arange(self.games)
             self._tree.set(after * self.games + at, np.zeros(self.games))
-            self._tree.set(slot * self.games + at, self._valid[slot] * self._top)
+            self._tree.set(slot * self.games + at, now["valid"] * self._top)
         return info, self._over
 
     @property
@@ -142,7 +153,7 @@ class Replay:
                 drawn = self._tree.sample(rng.random(batch))
                 back = (self.now - drawn // self.games) % self.slots
                 drawn = drawn[(back >= self.n_step) & (back <= self.now - oldest)]
-            index = np.concatenate([index, drawn[self._valid.reshape(-1)[drawn]]])
+            index = np.concatenate([index, drawn[self._steps["valid"].reshape(-1)[drawn]]])
         index = index[:batch]
         weights = np.ones(batch)
         if self._tree is not None:
@@ -151,7 +162,7 @@ class Replay:
         returns, discounts, following = self._n_step(index)
         return Batch(
             self._stacks(index),
-            torch.from_numpy(self._actions.reshape(-1)[index]),
+            torch.from_numpy(self._steps["action"].reshape(-1)[index].astype(np.int64)),
             torch.from_numpy(returns),
             self._stacks(following),
             torch.from_numpy(discounts),
@@ -166,27 +177,60 @@ class Replay:
             self._top = max(self._top, float(priorities.max()))
             self._tree.set(index, priorities)
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return everything, the games included, in views where it can; nothing if that would be too much."""
+        if self._frames.small is None:
+            return {}
+        state = {
+            "frames": self._frames.small,
+            **nest("games", {key: torch.from_numpy(value) for key, value in self.envs.get_state().items()}),
+            "steps": torch.from_numpy(self._steps.view(np.uint8)),
+            "now": torch.tensor(self.now),
+            "over": torch.from_numpy(self._over),
+        }
+        if self._tree is not None:
+            priorities = self._tree.get(np.arange(self.slots * self.games))
+            state |= {"priorities": torch.from_numpy(priorities), "top": torch.tensor(self._top, dtype=torch.float64)}
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on exactly from what `state_dict` returned; it must be something."""
+        assert self._frames.small is not None
+        self._frames.small.copy_(state["frames"])
+        self.envs.set_state({key: value.numpy() for key, value in part("games", state).items()})
+        self._steps.view(np.uint8)[:] = state["steps"].numpy()
+        self.now, self._over = int(state["now"]), state["over"].numpy().copy()
+        if self._tree is not None:
+            self._tree.set(np.arange(self.slots * self.games), state["priorities"].numpy())
+            self._top = float(state["top"])
+
     def _n_step(self, index: NDArray[np.int64]) -> tuple[Any, Any, NDArray[np.int64]]:
         """Sum rewards up to n steps or the episode's end.
 
         R = sum over j < k of gamma^j r_{t+j}; the discount is gamma^k, 0 if step t + k - 1 terminated.
         """
-        size = self.slots * self.games
-        rewards, terminated, truncated = (x.reshape(-1) for x in (self._rewards, self._terminated, self._truncated))
+        size, steps = self.slots * self.games, self._steps.reshape(-1)
         returns, discounts = np.zeros(len(index), np.float32), np.ones(len(index), np.float32)
         at, going = index.copy(), np.ones(len(index), np.bool_)
         for _ in range(self.n_step):
-            returns += going * discounts * rewards[at]
-            discounts = np.where(going, np.float32(self.gamma) * discounts * ~terminated[at], discounts)
-            ended = terminated[at] | truncated[at]
+            step = steps[at]
+            returns += going * discounts * step["reward"]
+            discounts = np.where(going, np.float32(self.gamma) * discounts * ~step["terminated"], discounts)
             at = np.where(going, (at + self.games) % size, at)
-            going &= ~ended
+            going &= ~(step["terminated"] | step["truncated"])
         return returns, discounts, at
 
     def _stacks(self, index: NDArray[np.int64]) -> Tensor:
         """Gather uint8 [len(index), frames, height, width] whose newest frames lie in these flat slots."""
-        back = np.minimum(np.arange(self.frames - 1, -1, -1), self._age.reshape(-1)[index][:, None])
+        age = self._steps["age"].reshape(-1)[index]
+        back = np.minimum(np.arange(self.frames - 1, -1, -1), age[:, None])
         rows = (index[:, None] - back.astype(np.int64) * self.games) % (self.slots * self.games)
-        height, width = self._frames.shape[3:]
-        frames = torch.from_numpy(self._frames).view(-1, height, width)
-        return frames.index_select(0, torch.from_numpy(rows.ravel())).view(len(index), self.frames, height, width)
+        frames = self._frames.gather(rows.ravel())
+        return frames.view(len(index), self.frames, *frames.shape[1:])
+
+
+def _step_dtype(envs: Any) -> np.dtype[Any]:
+    """What is kept of a step besides its frame: how old its episode is (up to a stack), and what came of it."""
+    action = np.min_scalar_type(int(envs.single_action_space.n) - 1)
+    flags = [(name, np.bool_) for name in ("terminated", "truncated", "valid")]
+    return np.dtype([("age", np.uint8), ("action", action), ("reward", np.float32), *flags])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,25 @@ def part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Take what `nest` put under a prefix."""
     start = f"{prefix}."
     return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+
+
+def generator_state(generator: np.random.Generator) -> Tensor:
+    """Return the state of NumPy's default generator (PCG64), four whole numbers of 16 bytes, uint8 [64]."""
+    state = generator.bit_generator.state
+    numbers = (state["state"]["state"], state["state"]["inc"], state["has_uint32"], state["uinteger"])
+    octets = b"".join(number.to_bytes(16, "little") for number in numbers)
+    return torch.frombuffer(bytearray(octets), dtype=torch.uint8)
+
+
+def load_generator_state(generator: np.random.Generator, tensor: Tensor) -> None:
+    """Go on from what `generator_state` returned."""
+    numbers = [int.from_bytes(row.tobytes(), "little") for row in tensor.numpy().reshape(4, 16)]
+    generator.bit_generator.state = {
+        "bit_generator": "PCG64",
+        "state": {"state": numbers[0], "inc": numbers[1]},
+        "has_uint32": numbers[2],
+        "uinteger": numbers[3],
+    }
 
 
 ADAM = ("exp_avg", "exp_avg_sq")

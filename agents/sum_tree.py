@@ -13,8 +13,17 @@ class SumTree:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._leaves = 1 << max(0, capacity - 1).bit_length()
+        self._leaves = self._leaves_for(capacity)
         self._nodes = np.zeros(2 * self._leaves)  # node 1 is the root, node k has children 2k and 2k + 1
+
+    @classmethod
+    def memory_for(cls, capacity: int) -> int:
+        """Bytes that a tree of this capacity takes."""
+        return 2 * cls._leaves_for(capacity) * np.dtype(np.float64).itemsize
+
+    @staticmethod
+    def _leaves_for(capacity: int) -> int:
+        return 1 << max(0, capacity - 1).bit_length()
 
     @property
     def total(self) -> float:

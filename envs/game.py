@@ -7,12 +7,16 @@ scalar functions compiled by Numba, and what is to be seen is a list of sprites:
     step(state, rules, action)           advance one frame; returns (reward: float, terminated: bool)
     scene(state, rules)                  yield (sprite index, x, y), back to front, in screen pixels
 
+A scene gets a copy of the state without `rng`, so a picture is a function of the game's numbers alone: it can
+be drawn again from them at any time, bit for bit.
+
 `rules` is a NamedTuple of numbers, one per preset. The same functions serve the single environment,
 the vector environment and the uncompiled check, so the physics exists once.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,8 +91,22 @@ class Game:
     @property
     def state_dtype(self) -> np.dtype[Any]:
         """The record of one game's state: the game's own fields, then score (int64) and rng (int64)."""
-        fields = np.dtype([*self.fields, ("score", np.int64), ("rng", np.int64)], align=True)
-        return np.dtype((np.record, fields))  # "record": uncompiled rules, too, can write `state.y`
+        return _record([*self.fields, ("score", np.int64), ("rng", np.int64)])
+
+    @cached_property
+    def scene_dtype(self) -> np.dtype[Any]:
+        """The record that a scene gets: the state's, but for the last field, rng."""
+        return _record([*self.fields, ("score", np.int64)])
+
+    def visible(self, states: NDArray[Any]) -> NDArray[Any]:
+        """Copy records [n] of `state_dtype` to records [n] of `scene_dtype`."""
+        return states.view(self._head)["head"].copy().view(self.scene_dtype)
+
+    @cached_property
+    def _head(self) -> np.dtype[Any]:
+        """A state's record as the bytes that are also a scene's, which are copied faster than field by field."""
+        formats = [f"V{self.scene_dtype.itemsize}"]
+        return np.dtype({"names": ["head"], "formats": formats, "itemsize": self.state_dtype.itemsize})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Game":
         return self  # Gymnasium copies what is registered; a copy of a game would be compiled all over again
@@ -102,3 +120,9 @@ class Game:
         if preset not in self.presets:
             raise ValueError(f"{self.name} has no preset {preset!r}; choose from {', '.join(self.presets)}")
         return self.presets[preset]
+
+
+def _record(fields: list[tuple[Any, ...]]) -> np.dtype[Any]:
+    """Lay fields out as compiled code reads them fastest; ones that follow change nothing before them."""
+    # "record": uncompiled rules, too, can write `state.y`
+    return np.dtype((np.record, np.dtype(fields, align=True)))

@@ -21,7 +21,7 @@ def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None], 
     Returns:
         `restart(states, rules, i)` for game i, and for a whole batch
         `advance(states, rules, actions, frame_skip, limits, elapsed, over, rewards, terminated, truncated)`
-        and `render(states, rules, sheet, pictures, boxes)`.
+        and `render(records, rules, sheet, pictures, boxes)`; records as scenes get them.
     """
     reset, step, scene, taps = game.reset, game.step, game.scene, game.taps
 
@@ -66,11 +66,11 @@ def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None], 
             over[i] = terminated[i] or truncated[i]
 
     @compiled
-    def render(states: Any, rules: Any, sheet: Sheet, pictures: NDArray[np.uint8], boxes: NDArray[np.int16]) -> None:
+    def render(records: Any, rules: Any, sheet: Sheet, pictures: NDArray[np.uint8], boxes: NDArray[np.int16]) -> None:
         width, height, channels = sheet.size
-        for i in range(len(boxes)):
+        for i in range(len(records)):
             count = 0
-            for sprite, x, y in scene(states[i], rules):
+            for sprite, x, y in scene(records[i], rules):
                 draw_sprite(sheet, sprite, x, y, pictures, i * height * width * channels)
                 if count < boxes.shape[1]:
                     sprite_box(sheet, sprite, x, y, boxes, i, count)
@@ -147,8 +147,8 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         self.game, self.render_mode = game, render_mode
         self.preset = next(iter(game.presets)) if preset is None else preset
         self.metadata = {**type(self).metadata, "render_fps": game.fps}
-        self._shape = (self.num_envs, 1, *size)
-        self.single_observation_space = spaces.Box(0, 255, self._shape[1:], np.uint8)
+        self._shape = (1, *size)
+        self.single_observation_space = spaces.Box(0, 255, self._shape, np.uint8)
         self.single_action_space = spaces.Discrete(len(game.actions))
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -192,6 +192,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         chosen = (options or {}).get("reset_mask", self._everyone)
         if not isinstance(chosen, np.ndarray) or chosen.shape != (self.num_envs,) or chosen.dtype != np.bool_:
             raise ValueError(f"reset_mask must be a bool array [{self.num_envs}], not {chosen!r}")
+        out = self._picture(self.num_envs, out)
         if not self._seeded:
             entropy = np.random.SeedSequence().generate_state(self.num_envs)
             self._states["rng"][:-1] = seed_rng(entropy.tolist())
@@ -202,11 +203,10 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
                 raise ValueError(f"{self.num_envs} games need as many seeds, not {len(seeds)}")
             given = {i: value for i, value in enumerate(seeds) if value is not None and chosen[i]}
             self._states["rng"][list(given)] = seed_rng(list(given.values()))
-        out = self._buffer(out)
         for i in np.flatnonzero(chosen):
             self._restart(self._states, self._rules, i)
         self._elapsed[chosen], self.over[chosen] = 0, False
-        return out, self._draw(out)
+        return out, self._look(out)
 
     def step(
         self, actions: Any, out: NDArray[np.uint8] | None = None
@@ -224,6 +224,31 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
             ValueError: if the actions are not n integers within the action space, or `out` is no such array.
             RuntimeError: if `reset` has never been called.
         """
+        out = self._picture(self.num_envs, out)
+        rewards, terminated, truncated = self._step(self._checked(actions))
+        return out, rewards, terminated, truncated, self._look(out)
+
+    def advance(self, actions: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Step every game without a picture: as `step`, but no observations are returned and no boxes in info."""
+        rewards, terminated, truncated = self._step(self._checked(actions))
+        return rewards, terminated, truncated, self._info()
+
+    def draw(self, records: NDArray[Any], out: NDArray[np.uint8]) -> None:
+        """Draw games as agents see them, in this env's look, whatever its own games show. Releases the GIL.
+
+        Args:
+            records: [k], of `game.scene_dtype`; `game.visible` makes them of info's `state`.
+            out: where to draw, uint8 [k, 1, height, width], C-contiguous.
+
+        Raises:
+            ValueError: if the arrays are no such ones.
+        """
+        if records.dtype != self.game.scene_dtype or records.ndim != 1:
+            raise ValueError(f"records must be [k] of game.scene_dtype, not {records.dtype} {list(records.shape)}")
+        pictures, no_boxes = self._picture(len(records), out).reshape(-1), np.empty((0, 0, 5), np.int16)
+        self._render(records, self._rules, self._sheet, pictures, no_boxes)
+
+    def _checked(self, actions: Any) -> NDArray[np.int64]:
         if not self._seeded:
             raise RuntimeError("call reset before the first step")
         actions = np.asarray(actions)
@@ -232,30 +257,38 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"actions must be {self.num_envs} integers, not {actions.dtype} {list(actions.shape)}")
         if actions.min() < 0 or actions.max() >= n:
             raise ValueError(f"actions must be within 0 and {n - 1}, not {actions.min()} .. {actions.max()}")
-        out = self._buffer(out)
-        rewards = np.empty(self.num_envs)
-        terminated, truncated = np.empty(self.num_envs, np.bool_), np.empty(self.num_envs, np.bool_)
+        checked: NDArray[np.int64] = actions.astype(np.int64)
+        return checked
+
+    def _step(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
+        n = self.num_envs
+        rewards, terminated, truncated = np.empty(n), np.empty(n, np.bool_), np.empty(n, np.bool_)
         self._advance(
-            self._states, self._rules, actions.astype(np.int64), self.frame_skip, self._limits,
+            self._states, self._rules, actions, self.frame_skip, self._limits,
             self._elapsed, self.over, rewards, terminated, truncated,
         )  # fmt: skip
-        return out, rewards, terminated, truncated, self._draw(out)
+        return rewards, terminated, truncated
 
-    def _buffer(self, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-        """Check the caller's buffer, or make one."""
+    def _picture(self, count: int, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+        """Check where so many games are to be drawn; None makes room."""
+        shape = (count, *self._shape)
         if out is None:
-            return np.empty(self._shape, np.uint8)
-        if out.shape != self._shape or out.dtype != np.uint8 or not out.flags.carray:
-            wanted = f"writable C-contiguous uint8 {list(self._shape)}"
+            return np.empty(shape, np.uint8)
+        if out.shape != shape or out.dtype != np.uint8 or not out.flags.carray:
+            wanted = f"writable C-contiguous uint8 {list(shape)}"
             raise ValueError(f"out must be {wanted}, not {out.dtype} {list(out.shape)}")
         return out
 
-    def _draw(self, out: NDArray[np.uint8]) -> dict[str, Any]:
-        """Draw all games as the agents see them; returns info."""
+    def _look(self, out: NDArray[np.uint8]) -> dict[str, Any]:
+        """Draw all games; returns info."""
         boxes = np.empty((self.num_envs, self.game.max_sprites, 5), np.int16)
-        self._render(self._states, self._rules, self._sheet, out.reshape(-1), boxes)
+        info = self._info(boxes=boxes)
+        self._render(self.game.visible(info["state"]), self._rules, self._sheet, out.reshape(-1), boxes)
+        return info
+
+    def _info(self, **more: NDArray[Any]) -> dict[str, Any]:
         states = self._states[: self.num_envs].copy()
-        info = {"score": states["score"], "state": states, "boxes": boxes}
+        info = {"score": states["score"], "state": states, **more}
         return info | {f"_{key}": self._everyone for key in info}
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:
@@ -264,7 +297,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
             return None
         frames = np.empty((self.num_envs, self.game.height, self.game.width, 3), np.uint8)
         boxes = np.empty((self.num_envs, self.game.max_sprites, 5), np.int16)
-        self._render(self._states, self._rules, self._screen_sheet, frames.reshape(-1), boxes)
+        self._render(self.game.visible(self._states[:-1]), self._rules, self._screen_sheet, frames.reshape(-1), boxes)
         return tuple(frames)
 
     def get_state(self) -> dict[str, NDArray[Any]]:

@@ -1,6 +1,7 @@
 """DQN: its targets and loss by hand, what a resumed run keeps, and that it learns what can be learned."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from agents.dqn import DQN, DQNConfig, QNetwork, q_loss, q_targets
 from agents.replay import Batch
 from envs import FLAPPY_BIRD
+from experiment import checkpoint
 from perception import EncoderSpec, make_encoder
 from tests.agents.games import CATCH, STILL
 from tests.agents.making import copy, make, make_tiny, same, share_caught
@@ -158,17 +160,36 @@ def test_a_seed_repeats_and_another_differs(prioritized: float) -> None:
     assert not same(runs[0].state_dict(), runs[2].state_dict())
 
 
-def test_a_resumed_run_keeps_all_but_the_replay() -> None:
-    begun = flappy(seed=3)
+@pytest.mark.parametrize("prioritized", [0.0, 0.6])
+def test_a_resumed_run_equals_an_uninterrupted_one(prioritized: float, tmp_path: Path) -> None:
+    changes = {"prioritized": prioritized, "capacity": 800, "exploration_steps": 2000}
+    whole = flappy(seed=3, **changes)
+    for _ in range(5):  # 160 steps of each game, and the ring holds 200
+        whole.iterate()
+    checkpoint.save(tmp_path / "saved", whole.state_dict(), {})
+    resumed = flappy(seed=8, **changes)
+    tensors, _ = checkpoint.load(tmp_path / "saved")
+    checkpoint.fit(resumed.state_dict(), tensors, "the run")
+    resumed.load_state_dict(tensors)
+    for _ in range(3):  # and round its end
+        metrics = whole.iterate()
+        assert metrics["train/loss"] > 0
+        assert repr(metrics) == repr(resumed.iterate())
+    assert same(whole.state_dict(), resumed.state_dict())
+
+
+def test_a_resumed_run_keeps_all_but_a_replay_of_frames() -> None:
+    begun = flappy(seed=3, redraw=False)
     for _ in range(3):
         begun.iterate()
     state = copy(begun.state_dict())
-    resumed = flappy(seed=8)
+    assert not any(key.startswith("replay") for key in state)
+    resumed = flappy(seed=8, redraw=False)
     assert not same(resumed.state_dict(), state)
     resumed.load_state_dict(state)
     assert same(resumed.state_dict(), state)
     assert resumed.steps == begun.steps == 3 * 128
-    again = flappy(seed=8)
+    again = flappy(seed=8, redraw=False)
     again.load_state_dict(state)
     assert repr(again.iterate()) == repr(resumed.iterate())
     assert same(again.state_dict(), resumed.state_dict())
@@ -176,15 +197,16 @@ def test_a_resumed_run_keeps_all_but_the_replay() -> None:
 
 def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> None:
     """Also if it was stopped twice before learning had begun."""
-    agent = flappy(learning_starts=200)
+    changes = {"learning_starts": 200, "redraw": False}
+    agent = flappy(**changes)
     for _ in range(2):
         state = copy(agent.state_dict())
-        agent = flappy(learning_starts=200)
+        agent = flappy(**changes)
         agent.load_state_dict(state)
         agent.iterate()  # 128 steps, too few for a replay that began empty
     assert agent.steps == 256
     state = copy(agent.state_dict())
-    agent = flappy(learning_starts=200)
+    agent = flappy(**changes)
     agent.load_state_dict(state)
     for _ in range(2):
         agent.iterate()
@@ -192,7 +214,7 @@ def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> Non
         assert network.encoder.mean.std() > 10  # fresh from the constructor all are 127.5
     state = copy(agent.state_dict())
     mean = agent.network.encoder.mean.clone()
-    agent = flappy(learning_starts=200)
+    agent = flappy(**changes)
     agent.load_state_dict(state)
     for _ in range(2):
         agent.iterate()

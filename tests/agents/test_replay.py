@@ -1,6 +1,7 @@
 """The replay against counting games that know what should be drawn."""
 
 import re
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.replay import Batch, Replay
+from agents.sum_tree import SumTree
+from envs import FLAPPY_BIRD, GameVectorEnv
 from tests.agents.counters import Counters
+from tests.agents.games import CATCH
 
 GAMMA = 0.9
 
@@ -119,15 +123,148 @@ class Blank:
 
     num_envs = 8
     single_observation_space = spaces.Box(0, 255, (1, 84, 84), np.uint8)
+    single_action_space = spaces.Discrete(2)
+
+
+def array_bytes(thing: Any) -> int:
+    """Bytes of all arrays in a thing and its parts, but for the games."""
+    if isinstance(thing, np.ndarray):
+        return thing.nbytes
+    parts = vars(thing).values() if type(thing).__module__.startswith("agents.") else []
+    return sum(array_bytes(part) for part in parts)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.6])
-def test_the_memory_foretold_is_the_memory_taken(alpha: float) -> None:
-    replay = Replay(Blank(), 4000, 2, 3, GAMMA, alpha)
-    parts: list[Any] = [*vars(replay).values(), *(vars(replay._tree).values() if replay._tree else [])]
-    taken = sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
-    assert taken > 4000 * 84 * 84
-    assert Replay.memory(Blank(), 4000) == pytest.approx(taken, rel=0.05)
+@pytest.mark.parametrize("envs", [Blank(), GameVectorEnv(FLAPPY_BIRD, 8)], ids=["stored", "redrawn"])
+def test_the_memory_foretold_is_the_memory_taken(envs: Any, alpha: float) -> None:
+    replay = Replay(envs, 4003, 2, 3, GAMMA, alpha)
+    taken = array_bytes(replay) - 8  # which of the games are over
+    assert taken > 4000 * (84 * 84 if isinstance(envs, Blank) else 80)
+    assert Replay.memory_for(envs, 4003, alpha) == replay.memory == taken
+
+
+def test_a_million_transitions_of_flappy_bird_in_a_hundred_megabytes() -> None:
+    envs = GameVectorEnv(FLAPPY_BIRD, 32)
+    replay = Replay(envs, 1_000_000, 2, 5, GAMMA)
+    assert replay.slots * replay.games == 1_000_000
+    assert 80_000_000 < array_bytes(replay) <= 100_000_000
+    assert array_bytes(replay) - replay.games == Replay.memory_for(envs, 1_000_000)
+    priorities = array_bytes(SumTree(1_000_000))
+    assert array_bytes(Replay(envs, 1_000_000, 2, 5, GAMMA, 0.6)) - priorities <= 100_000_000
+    assert Replay.memory_for(envs, 1_000_000, redraw=False) > 7_056_000_000
+
+
+class Twins:
+    """Two replays of equal games in equal hands: one stores frames, the other draws them again."""
+
+    def __init__(self, make: Callable[[], GameVectorEnv], seed: int, *arguments: Any) -> None:
+        self.both = [Replay(make(), *arguments, redraw=redraw) for redraw in (False, True)]
+        self.seed, self.rng = seed, np.random.default_rng(seed)
+        for replay in self.both:
+            replay.start(seed)
+
+    def play(self, steps: int) -> int:
+        """Play at random; returns how many episodes have ended."""
+        ended = 0
+        for _ in range(steps):
+            leaning = self.rng.random(3) ** 4  # from game to game and from step to step: some live long
+            odds = leaning[: self.both[0].envs.single_action_space.n]
+            actions = self.rng.choice(len(odds), self.both[0].games, p=odds / odds.sum())
+            (info, over), (other_info, other_over) = (replay.add(actions) for replay in self.both)
+            assert info["score"].tolist() == other_info["score"].tolist()
+            assert over.tolist() == other_over.tolist()
+            ended += int(over.sum())
+        return ended
+
+    def compare(self, batch: int) -> None:
+        """Draw the same batch from both; all of it must be equal, bit for bit, and so must what is shown now."""
+        seed = int(self.rng.integers(2**32))
+        stored, redrawn = (replay.sample(batch, np.random.default_rng(seed), 0.5) for replay in self.both)
+        for name, one, other in zip(Batch._fields, stored, redrawn, strict=True):
+            assert one.dtype == other.dtype, name
+            assert np.array_equal(np.asarray(one), np.asarray(other)), name
+        errors = np.random.default_rng(seed).normal(size=batch).astype(np.float32)
+        for replay in self.both:
+            replay.update_priorities(stored.slots, errors)
+        assert np.array_equal(self.both[0].newest(), self.both[1].newest())
+
+
+@pytest.mark.parametrize("theme", ["day", "night"])
+def test_frames_drawn_again_are_those_stored_over_many_samples(theme: str) -> None:
+    """50,000 samples a theme, from a ring that the games go round seven times."""
+    twins = Twins(lambda: GameVectorEnv(FLAPPY_BIRD, 16, frame_skip=2, theme=theme), 1, 16 * 60, 2, 5, GAMMA)
+    ended = 0
+    for _ in range(100):
+        ended += twins.play(5)
+        if twins.both[0].now > 10:
+            twins.compare(512)
+    assert twins.both[0].now > 7 * twins.both[0].slots
+    assert ended > 100
+
+
+LOOKS: dict[str, Callable[[int, int | None], GameVectorEnv]] = {
+    "day": lambda n, longest: GameVectorEnv(FLAPPY_BIRD, n, frame_skip=2, max_frames=longest),
+    "night": lambda n, longest: GameVectorEnv(FLAPPY_BIRD, n, frame_skip=3, max_frames=longest, theme="night"),
+    "head2023": lambda n, longest: GameVectorEnv(FLAPPY_BIRD, n, "head2023", max_frames=longest, size=(60, 30)),
+    "catch": lambda n, longest: GameVectorEnv(CATCH, n, size=(36, 36), max_frames=longest),
+}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    look=st.sampled_from(sorted(LOOKS)),
+    games=st.integers(1, 5),
+    frames=st.integers(1, 4),
+    n_step=st.integers(1, 5),
+    spare=st.integers(2, 30),
+    longest=st.sampled_from([None, 3, 20]),
+    alpha=st.sampled_from([0.0, 0.6]),
+    steps=st.lists(st.integers(1, 40), min_size=1, max_size=4),
+    seed=st.integers(0, 1000),
+)
+def test_frames_drawn_again_are_those_stored(
+    look: str,
+    games: int,
+    frames: int,
+    n_step: int,
+    spare: int,
+    longest: int | None,
+    alpha: float,
+    steps: list[int],
+    seed: int,
+) -> None:
+    capacity = games * (frames + n_step + spare)
+    twins = Twins(lambda: LOOKS[look](games, longest), seed, capacity, frames, n_step, GAMMA, alpha)
+    twins.play(n_step + 1)
+    for more in steps:
+        twins.compare(16)
+        twins.play(more)
+    twins.compare(16)
+
+
+def test_games_that_can_not_be_drawn_are_stored() -> None:
+    replay = Replay(Counters(2), 40, 1, 1, GAMMA, redraw=True)
+    assert replay.memory == 40 * (2 * 2 + 9)
+    assert replay.state_dict() == {}
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_a_replay_taken_up_by_another_goes_on_exactly(alpha: float) -> None:
+    begun, other = (Replay(GameVectorEnv(FLAPPY_BIRD, 4), 4 * 30, 2, 3, GAMMA, alpha) for _ in range(2))
+    rng = np.random.default_rng(0)
+    begun.start(0)
+    while not begun.add(rng.integers(2, size=4))[1].any() or begun.now < 100:
+        pass  # until a game is over: that must not be forgotten
+    begun.update_priorities(begun.sample(50, rng).slots, rng.normal(size=50).astype(np.float32))
+    other.start(9)
+    other.load_state_dict({key: value.clone() for key, value in begun.state_dict().items()})
+    for _ in range(40):  # longer than the ring
+        batches = [replay.sample(8, np.random.default_rng(5)) for replay in (begun, other)]
+        for one, two in zip(*batches, strict=True):
+            assert np.array_equal(np.asarray(one), np.asarray(two))
+        assert np.array_equal(begun.newest(), other.newest())
+        actions = rng.integers(2, size=4)
+        assert begun.add(actions)[1].tolist() == other.add(actions)[1].tolist()
 
 
 def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

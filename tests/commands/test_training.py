@@ -141,6 +141,7 @@ def test_dqn_without_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     rest = "--total-steps 256 --evaluate-seconds 0 --quiet --env-arg theme=night"
     done = command(f"train.py {tiny} {rest}", tmp_path)
     assert done.returncode == 0, done.stderr
+    assert "takes 0.1 MB of memory" in done.stderr  # 89 bytes for each of 1,000 transitions
     (run,) = Path("runs").iterdir()
     assert run.name == "dqn-FlappyBird-0-1"
     names = {path.name for path in run.iterdir()} - {".lock"}

@@ -1,14 +1,18 @@
 """How the envs behave as envs: seeds, episodes, buffers, state, and what they refuse."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
+from numba.core.errors import TypingError
 from numpy.typing import NDArray
 
 from envs import GAMES, GameEnv, GameVectorEnv
+from envs.game import randint, rule
+from tests.agents.games import CATCH
 from tests.envs.pilot import pilot
 
 GAME = GAMES["wingbeat/FlappyBird-v0"]
@@ -234,6 +238,69 @@ def test_drawing_straight_into_the_callers_buffer() -> None:
         expected.append(twin.step(np.array([0, 1, 0, t % 2]))[0])
     assert (storage[:11] == np.stack(expected)).all()
     assert (storage[11] == 99).all()
+
+
+def test_drawing_any_states_again() -> None:
+    """Whatever the env's own games show, and also where the game's own numbers do not fill whole words."""
+    for game, size in ((GAME, (84, 84)), (replace(CATCH, fields=[*CATCH.fields, ("odd", np.int8)]), (36, 36))):
+        env, other = GameVectorEnv(game, 5, size=size), GameVectorEnv(game, 2, size=size)
+        observations, info = env.reset(seed=0)
+        seen, states = [observations], [info["state"]]
+        for t in range(60):
+            observations, *_, info = env.step(np.arange(5) * t % 17 % len(game.actions))
+            seen.append(observations)
+            states.append(info["state"])
+        order = np.random.default_rng(0).permutation(61 * 5)
+        records = game.visible(np.concatenate(states)[order])
+        assert records.dtype.names == tuple(name for name in states[0].dtype.names if name != "rng")
+        out = np.full((len(order), 1, *size), 99, np.uint8)
+        other.draw(records, out)
+        assert (out == np.concatenate(seen)[order]).all()
+        other.draw(records[:0], out[:0])
+
+
+@pytest.mark.parametrize(
+    ("records", "out", "message"),
+    [
+        (np.zeros(3, GAME.state_dtype), np.zeros((3, 1, 84, 84), np.uint8), "records must be"),
+        (np.zeros((3, 1), GAME.scene_dtype), np.zeros((3, 1, 84, 84), np.uint8), "records must be"),
+        (np.zeros(3, GAME.scene_dtype), np.zeros((2, 1, 84, 84), np.uint8), r"uint8 \[3, 1, 84, 84\], not"),
+        (np.zeros(3, GAME.scene_dtype), np.zeros((3, 1, 84, 42), np.uint8), "out must be"),
+    ],
+    ids=["with rng", "axes", "too few", "size"],
+)
+def test_states_that_can_not_be_drawn(records: NDArray[Any], out: NDArray[np.uint8], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        GameVectorEnv(GAME, 2).draw(records, out)
+
+
+def test_advancing_is_stepping_without_a_picture() -> None:
+    env, twin = GameVectorEnv(GAME, 4), GameVectorEnv(GAME, 4)
+    with pytest.raises(RuntimeError, match="call reset"):
+        env.advance(np.zeros(4, np.int64))
+    env.reset(seed=0)
+    twin.reset(seed=0)
+    for t in range(80):
+        actions = np.array([0, 1, 0, t % 5 == 0], np.int64)
+        *results, info = env.advance(actions)
+        _, *expected, full = twin.step(actions)
+        assert [x.tolist() for x in results] == [x.tolist() for x in expected]
+        assert info["state"].tobytes() == full["state"].tobytes()
+        assert info.keys() == full.keys() - {"boxes", "_boxes"}
+    with pytest.raises(ValueError, match="actions must be"):
+        env.advance([2, 0, 0, 0])
+
+
+def test_a_scene_can_not_draw_chance() -> None:
+    """If it could, a picture would not be a function of the numbers that are kept for it."""
+
+    @rule
+    def scene(state: Any, rules: Any) -> Iterator[tuple[int, float, float]]:
+        yield 0, 0.0, 0.0
+        yield 1, float(randint(state, 0, 30)), 0.0
+
+    with pytest.raises((KeyError, TypingError), match="rng"):
+        GameVectorEnv(replace(CATCH, scene=scene), 1, size=(36, 36)).reset(seed=0)
 
 
 def test_the_single_env_wants_a_reset_after_the_end() -> None:
