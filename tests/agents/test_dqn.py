@@ -66,7 +66,7 @@ def test_dueling_values_are_the_mean_over_actions() -> None:
     network = QNetwork(make_encoder(EncoderSpec("small", 2, 40, 48, 32)), 5, dueling=True)
     observations = torch.randint(256, (7, 2, 40, 48), dtype=torch.uint8)
     with torch.no_grad():
-        (q,) = network(observations)
+        q, _ = network(observations)
         assert q.shape == (7, 5)
         assert network.value is not None
         value = network.value(network.encoder(observations)).squeeze(-1)
@@ -222,5 +222,5 @@ def test_a_reward_without_end_is_worth_what_it_should_be(variant: dict[str, Any]
     for _ in range(20):
         agent.iterate()
     with torch.no_grad():
-        (q,) = agent.network(agent.replay.newest())
+        q, _ = agent.network(agent.replay.newest())
     assert q.flatten().tolist() == pytest.approx([10.0] * 8, rel=0.1)
