@@ -144,8 +144,8 @@ def quantile_targets(batch: Batch, next_target: Tensor, next_online: Tensor | No
     a' is chosen as in `q_targets`, by values Q' = mean_j theta'_j or the online network's Q [batch, actions].
     """
     chooser = next_target.mean(-1) if next_online is None else next_online
-    best = next_target[torch.arange(len(chooser)), chooser.argmax(-1)]
-    return batch.returns[:, None] + batch.discounts[:, None] * best
+    best = chooser.argmax(-1)[:, None, None]
+    return batch.returns[:, None] + batch.discounts[:, None] * next_target.take_along_dim(best, 1).squeeze(1)
 
 
 def quantile_loss(theta: Tensor, actions: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -154,7 +154,7 @@ def quantile_loss(theta: Tensor, actions: Tensor, targets: Tensor, weights: Tens
     L = mean w sum_i mean_j |tau_i - 1(y_j < theta_i)| huber(y_j - theta_i), tau_i = (i - 1/2) / quantiles; returns
     (L, the errors mean_i theta_i - mean_j y_j, float [batch]).
     """
-    chosen = theta[torch.arange(len(actions)), actions]
+    chosen = theta.take_along_dim(actions[:, None, None], 1).squeeze(1)
     u = targets[:, None, :] - chosen[:, :, None]  # [batch, i, j]
     tau = (torch.arange(theta.shape[-1], device=theta.device)[:, None] + 0.5) / theta.shape[-1]
     losses = (tau - (u < 0).float()).abs() * F.smooth_l1_loss(u, torch.zeros_like(u), reduction="none")
@@ -175,6 +175,8 @@ class DQN:
         device: torch.device,
         precision: str,
     ) -> None:
+        if config.quantiles < 1:
+            raise ValueError(f"--quantiles must be at least 1, not {config.quantiles}")
         self.config, self.total_steps, self.device, self.precision = config, total_steps, device, precision
         self.seed, self.actions = seed, int(envs.single_action_space.n)
         self.rng = np.random.default_rng(seed)
@@ -244,6 +246,8 @@ class DQN:
         self._fitted = bool(state["fitted"])
         self.rng = np.random.default_rng([self.seed, self.steps])
         self.replay.start(int(self.rng.integers(2**32)))
+        self.generator.manual_seed(int(self.rng.integers(2**32)))
+        self.noise = self._draw_noise(self.config.num_envs) if self.config.noisy else None
 
     def _draw_noise(self, rows: int) -> Tensor:
         return factorised_noise(rows, sum(self.network.noise_dims), self.generator).to(self.device)
