@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from agents.device import autocast
 from agents.exploration import Leaning
 from agents.noisy import NoisyLinear, factorised_noise
+from agents.optimizer import HiddenMuon
 from agents.replay import Batch, Replay
 from agents.rollout import Episodes
-from agents.state import load_optimizer_state, nest, optimizer_state, part
+from agents.state import nest, part
 from perception import Encoder
 
 
@@ -41,8 +42,10 @@ class DQNConfig:
     """steps at random before learning starts"""
     learning_rate: float = 1e-3
     """Adam's step size at the start"""
+    muon_rate: float = 0.0
+    """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
     anneal: bool = True
-    """lower the learning rate linearly to a tenth over the run"""
+    """lower the step sizes linearly to a tenth over the run"""
     gamma: float = 0.95
     """discount per decision"""
     n_step: int = 5
@@ -175,8 +178,6 @@ class DQN:
         device: torch.device,
         precision: str,
     ) -> None:
-        if config.quantiles < 1:
-            raise ValueError(f"--quantiles must be at least 1, not {config.quantiles}")
         self.config, self.total_steps, self.device, self.precision = config, total_steps, device, precision
         self.seed, self.actions = seed, int(envs.single_action_space.n)
         self.rng = np.random.default_rng(seed)
@@ -185,7 +186,7 @@ class DQN:
         self.replay.start(seed)
         self.network = self.make_network(encoder, self.actions, config).to(device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.optimizer = HiddenMuon(self.network, self.network.encoder, config.learning_rate, config.muon_rate)
         self.generator = torch.Generator().manual_seed(seed)
         self.leaning = Leaning(config.num_envs, self.actions, config.exploration, self.generator)
         self.noise = self._draw_noise(config.num_envs) if config.noisy else None  # with which each game is played
@@ -230,7 +231,7 @@ class DQN:
         return {
             **nest("network", self.network.state_dict()),
             **nest("average", self.target.state_dict()),
-            **nest("optimizer", optimizer_state(self.optimizer)),
+            **nest("optimizer", self.optimizer.state_dict()),
             **nest("episodes", self.episodes.state_dict()),
             "steps": torch.tensor(self.steps),
             "fitted": torch.tensor(self._fitted),
@@ -240,7 +241,7 @@ class DQN:
         """Go on from what `state_dict` returned; the games begin anew, with seeds of their own."""
         self.network.load_state_dict(part("network", state))
         self.target.load_state_dict(part("average", state))
-        load_optimizer_state(self.optimizer, part("optimizer", state))
+        self.optimizer.load_state_dict(part("optimizer", state))
         self.episodes.load_state_dict(part("episodes", state))
         self.steps = int(state["steps"])
         self._fitted = bool(state["fitted"])
@@ -287,9 +288,7 @@ class DQN:
     def _update(self) -> dict[str, Tensor]:
         """Take one gradient step."""
         config, progress = self.config, min(self.steps / self.total_steps, 1.0)
-        rate = config.learning_rate * (1 - 0.9 * progress if config.anneal else 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.optimizer.decay(1 - 0.9 * progress if config.anneal else 1.0)
         beta = config.importance + (1 - config.importance) * progress
         batch = self.replay.sample(config.batch_size, self.rng, beta)
         batch = batch._replace(**{key: x.to(self.device) for key, x in batch._asdict().items() if key != "slots"})
@@ -304,7 +303,7 @@ class DQN:
             loss, errors = quantile_loss(theta, batch.actions, targets, batch.weights)
         else:
             loss, errors = q_loss(q, batch.actions, q_targets(batch, next_q, next_online), batch.weights)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm, foreach=True)
         self.optimizer.step()
