@@ -162,13 +162,16 @@ def test_networks_have_independent_noise(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_game_keeps_its_noise_for_an_episode() -> None:
-    """Every sixth step only resets a game; its noise is new from the end of the episode on."""
-    agent = make_tiny(DQN, CONFIG, CATCH, learning_starts=10_000, noisy=True)
-    for step in range(1, 13):
+    """And nobody else's changes with it."""
+    agent = flappy(learning_starts=10_000, noisy=True)
+    ends = []
+    for _ in range(150):
         before = agent.noise.clone()
         agent._play()
-        same_noise = (agent.noise == before).all(-1)
-        assert same_noise.tolist() == [step % 6 != 5] * 4
+        new = (agent.noise != before).any(-1)
+        ends.append(new.tolist())
+        assert ends[-1] == agent.replay._over.tolist()
+    assert any(0 < sum(new) < 4 for new in ends)
     assert len(agent.noise.unique(dim=0)) == 4
 
 
@@ -294,6 +297,18 @@ def test_a_resumed_run_keeps_all_but_the_replay(variant: dict[str, Any]) -> None
     again.load_state_dict(state)
     assert repr(again.iterate()) == repr(resumed.iterate())
     assert same(again.state_dict(), resumed.state_dict())
+
+
+def test_a_resumed_run_has_noise_of_its_own() -> None:
+    """Other than at the start, and than after another number of steps."""
+    agent = flappy(noisy=True)
+    noises = [agent.noise.clone()]
+    for _ in range(2):
+        agent.iterate()
+        resumed = flappy(noisy=True)
+        resumed.load_state_dict(agent.state_dict())
+        noises.append(resumed.noise)
+    assert len(torch.cat(noises).unique(dim=0)) == 12
 
 
 def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> None:
