@@ -1,8 +1,10 @@
 """Deep Q-learning (Mnih et al. 2015) on many games at once.
 
-With double Q-learning (van Hasselt et al. 2016), a dueling head (Wang et al. 2016), n-step returns and
-prioritised replay (Schaul et al. 2016) as switches. Deviations: large batches of many games instead of one
-game and batches of 32; the target network follows by a running average, which also plays in evaluations.
+With the parts of Rainbow (Hessel et al. 2018) as switches: double Q-learning (van Hasselt et al. 2016), a dueling
+head (Wang et al. 2016), n-step returns, prioritised replay (Schaul et al. 2016), noisy heads (Fortunato et al. 2018)
+and distributions of returns, here by their quantiles (Dabney et al. 2018). Deviations: large batches of many games
+instead of one game and batches of 32; the target network follows by a running average, which also plays in
+evaluations.
 """
 
 import copy
@@ -16,16 +18,11 @@ from torch import Tensor, nn
 
 from agents.device import autocast
 from agents.exploration import Leaning
+from agents.noisy import NoisyLinear, factorised_noise
+from agents.optimizer import HiddenMuon
 from agents.replay import Batch, Replay
 from agents.rollout import Episodes
-from agents.state import (
-    generator_state,
-    load_generator_state,
-    load_optimizer_state,
-    nest,
-    optimizer_state,
-    part,
-)
+from agents.state import generator_state, load_generator_state, nest, part
 from perception import Encoder
 
 
@@ -47,8 +44,10 @@ class DQNConfig:
     """steps at random before learning starts"""
     learning_rate: float = 1e-3
     """Adam's step size at the start"""
+    muon_rate: float = 0.0
+    """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
     anneal: bool = True
-    """lower the learning rate linearly to a tenth over the run"""
+    """lower the step sizes linearly to a tenth over the run"""
     gamma: float = 0.95
     """discount per decision"""
     n_step: int = 5
@@ -57,10 +56,16 @@ class DQNConfig:
     """choose the next action by the online network, value it by the target network"""
     dueling: bool = True
     """separate heads for the state's value and the actions' advantages"""
+    distributional: bool = False
+    """learn the quantiles of each action's return instead of its mean alone"""
+    quantiles: int = 32
+    """how many quantiles"""
     prioritized: float = 0.0
     """exponent of the priorities; 0 draws uniformly, 0.6 is usual"""
     importance: float = 0.4
     """how far importance weights correct for priorities at the start; rises to 1 over the run"""
+    noisy: bool = False
+    """explore by learned noise on the heads' weights; after the start no action is random then"""
     epsilon: float = 0.01
     """share of random actions after exploration"""
     exploration: float = 2.0
@@ -74,26 +79,51 @@ class DQNConfig:
 
 
 class QNetwork(nn.Module):
-    """An encoder with a head of action values, dueling or plain."""
+    """An encoder with a head for the quantiles of each action's return, dueling or plain, noisy or not.
 
-    def __init__(self, encoder: Encoder, actions: int, dueling: bool) -> None:
+    Args:
+        encoder: pixels to features.
+        actions: number of actions.
+        dueling: separate layers for the state's value and the actions' advantages.
+        quantiles: of each return; 1 for its mean alone.
+        noisy: layers with noise on their weights.
+    """
+
+    def __init__(self, encoder: Encoder, actions: int, dueling: bool, quantiles: int = 1, noisy: bool = False) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.advantage = nn.Linear(encoder.feature_dim, actions)
-        self.value = nn.Linear(encoder.feature_dim, 1) if dueling else None
-        for head in (self.advantage, self.value):
-            if head is not None:
-                nn.init.orthogonal_(head.weight, 0.1)
-                nn.init.zeros_(head.bias)
+        self.encoder, self.quantiles = encoder, quantiles
+        linear = NoisyLinear if noisy else nn.Linear
+        self.advantage = linear(encoder.feature_dim, actions * quantiles)
+        self.value = linear(encoder.feature_dim, quantiles) if dueling else None
+        for layer in self._layers():
+            nn.init.orthogonal_(layer.weight, 0.1)
+            nn.init.zeros_(layer.bias)
 
-    def forward(self, observations: Tensor) -> tuple[Tensor]:
-        """Map uint8 [batch, frames, height, width] to (Q [batch, actions],): Q = V + A - mean A."""
+    def _layers(self) -> list[nn.Linear]:
+        return [layer for layer in (self.advantage, self.value) if layer is not None]
+
+    @property
+    def noise_dims(self) -> list[int]:
+        """How much noise each layer takes, if it is noisy."""
+        return [layer.in_features + layer.out_features for layer in self._layers()]
+
+    def forward(self, observations: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map uint8 [batch, frames, height, width] to (Q [batch, actions], quantiles [batch, actions, quantiles]).
+
+        theta_i = V_i + A_i - mean_a A_i and Q = mean_i theta_i. The noise is float [batch, sum of noise_dims], or
+        None for the mean weights.
+        """
         features = self.encoder(observations)
         with torch.autocast(features.device.type, enabled=False):  # the heads stay in float32
-            q = self.advantage(features)
+            if noise is None:
+                outputs = [layer(features) for layer in self._layers()]
+            else:
+                parts = zip(self._layers(), torch.split(noise, self.noise_dims, -1), strict=True)
+                outputs = [layer(features, part) for layer, part in parts]
+            theta = outputs[0].unflatten(-1, (-1, self.quantiles))
             if self.value is not None:
-                q = self.value(features) + q - q.mean(-1, keepdim=True)
-        return (q,)
+                theta = outputs[1].unsqueeze(-2) + theta - theta.mean(-2, keepdim=True)
+        return theta.mean(-1), theta
 
 
 def q_targets(batch: Batch, next_target: Tensor, next_online: Tensor | None) -> Tensor:
@@ -111,6 +141,30 @@ def q_loss(q: Tensor, actions: Tensor, targets: Tensor, weights: Tensor) -> tupl
     """Huber loss L = mean w huber(Q(s, a) - y); returns (L, the errors Q(s, a) - y, float [batch])."""
     chosen = q.gather(-1, actions[:, None]).squeeze(-1)
     return (weights * F.smooth_l1_loss(chosen, targets, reduction="none")).mean(), (chosen - targets).detach()
+
+
+def quantile_targets(batch: Batch, next_target: Tensor, next_online: Tensor | None) -> Tensor:
+    """Targets y_j = R + gamma^k theta'_j(s', a'), float [batch, quantiles], of quantiles [batch, actions, quantiles].
+
+    a' is chosen as in `q_targets`, by values Q' = mean_j theta'_j or the online network's Q [batch, actions].
+    """
+    chooser = next_target.mean(-1) if next_online is None else next_online
+    best = chooser.argmax(-1)[:, None, None]
+    return batch.returns[:, None] + batch.discounts[:, None] * next_target.take_along_dim(best, 1).squeeze(1)
+
+
+def quantile_loss(theta: Tensor, actions: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Quantile regression for theta [batch, actions, quantiles] and targets y [batch, quantiles].
+
+    L = mean w sum_i mean_j |tau_i - 1(y_j < theta_i)| huber(y_j - theta_i), tau_i = (i - 1/2) / quantiles; returns
+    (L, the errors mean_i theta_i - mean_j y_j, float [batch]).
+    """
+    chosen = theta.take_along_dim(actions[:, None, None], 1).squeeze(1)
+    u = targets[:, None, :] - chosen[:, :, None]  # [batch, i, j]
+    tau = (torch.arange(theta.shape[-1], device=theta.device)[:, None] + 0.5) / theta.shape[-1]
+    losses = (tau - (u < 0).float()).abs() * F.smooth_l1_loss(u, torch.zeros_like(u), reduction="none")
+    errors = (chosen.mean(-1) - targets.mean(-1)).detach()
+    return (weights * losses.mean(-1).sum(-1)).mean(), errors
 
 
 class DQN:
@@ -136,9 +190,10 @@ class DQN:
         self.replay.start(seed)
         self.network = self.make_network(encoder, self.actions, config).to(device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=config.learning_rate, eps=1e-5, fused=True)
+        self.optimizer = HiddenMuon(self.network, self.network.encoder, config.learning_rate, config.muon_rate)
         self.generator = torch.Generator().manual_seed(seed)
         self.leaning = Leaning(config.num_envs, self.actions, config.exploration, self.generator)
+        self.noise = self._draw_noise(config.num_envs) if config.noisy else None  # with which each game is played
         self.episodes = Episodes()
         self.steps = 0
         self._due = 0.0  # gradient steps owed
@@ -147,13 +202,14 @@ class DQN:
     @staticmethod
     def make_network(encoder: Encoder, actions: int, config: DQNConfig) -> QNetwork:
         """Build the network that learns; its average plays."""
-        return QNetwork(encoder, actions, config.dueling)
+        quantiles = config.quantiles if config.distributional else 1
+        return QNetwork(encoder, actions, config.dueling, quantiles, config.noisy)
 
     @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
         """Choose the best actions, int64 [batch], for uint8 [batch, frames, height, width]."""
         with autocast(self.device, self.precision):
-            (q,) = self.target(observations.to(self.device))
+            q, _ = self.target(observations.to(self.device))
         actions: Tensor = q.argmax(-1)
         return actions
 
@@ -179,7 +235,7 @@ class DQN:
         return {
             **nest("network", self.network.state_dict()),
             **nest("average", self.target.state_dict()),
-            **nest("optimizer", optimizer_state(self.optimizer)),
+            **nest("optimizer", self.optimizer.state_dict()),
             **nest("episodes", self.episodes.state_dict()),
             **nest("replay", self.replay.state_dict()),
             "leaning": self.leaning.offsets.clone(),
@@ -188,13 +244,14 @@ class DQN:
             "steps": torch.tensor(self.steps),
             "due": torch.tensor(self._due, dtype=torch.float64),
             "fitted": torch.tensor(self._fitted),
+            **({} if self.noise is None else {"noise": self.noise.clone()}),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly from what `state_dict` returned; without the replay, games begin anew with fresh seeds."""
         self.network.load_state_dict(part("network", state))
         self.target.load_state_dict(part("average", state))
-        load_optimizer_state(self.optimizer, part("optimizer", state))
+        self.optimizer.load_state_dict(part("optimizer", state))
         self.episodes.load_state_dict(part("episodes", state))
         self.leaning.offsets = state["leaning"].clone()
         self.generator.set_state(state["generator"])
@@ -205,8 +262,15 @@ class DQN:
             self.replay.load_state_dict(replay)
         else:
             self.replay.start(int(np.random.default_rng([self.seed, self.steps]).integers(2**32)))
+        if self.noise is not None:
+            self.noise = state["noise"].to(self.device).clone()
+
+    def _draw_noise(self, rows: int) -> Tensor:
+        return factorised_noise(rows, sum(self.network.noise_dims), self.generator).to(self.device)
 
     def _epsilon(self) -> float:
+        if self.config.noisy:
+            return float(self.steps < self.config.learning_starts)
         begun = max(0, self.steps - self.config.learning_starts)
         return max(self.config.epsilon, 1 - begun / max(1, self.config.exploration_steps))
 
@@ -219,36 +283,41 @@ class DQN:
 
     @torch.no_grad()
     def _play(self) -> None:
-        """Step every game once, epsilon-greedily."""
+        """Step every game once, epsilon-greedily, each with noise of its own for a whole episode."""
         games = self.config.num_envs
         actions = self.leaning.actions().numpy()
         epsilon = self._epsilon()
         if epsilon < 1:
             with autocast(self.device, self.precision):
-                (q,) = self.network(self.replay.newest().to(self.device))
+                q, _ = self.network(self.replay.newest().to(self.device), self.noise)
             greedy = self.rng.random(games) >= epsilon
             actions = np.where(greedy, q.argmax(-1).cpu().numpy(), actions)
         info, ended = self.replay.add(actions)
         self.episodes.add(info, ended)
         self.leaning.renew(torch.from_numpy(ended))
+        if self.noise is not None and ended.any():
+            self.noise[torch.from_numpy(ended)] = self._draw_noise(int(ended.sum()))
         self.steps += games
 
     def _update(self) -> dict[str, Tensor]:
         """Take one gradient step."""
         config, progress = self.config, min(self.steps / self.total_steps, 1.0)
-        rate = config.learning_rate * (1 - 0.9 * progress if config.anneal else 1)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        self.optimizer.decay(1 - 0.9 * progress if config.anneal else 1.0)
         beta = config.importance + (1 - config.importance) * progress
         batch = self.replay.sample(config.batch_size, self.rng, beta)
         batch = batch._replace(**{key: x.to(self.device) for key, x in batch._asdict().items() if key != "slots"})
+        noise = [self._draw_noise(config.batch_size) if config.noisy else None for _ in range(3)]  # independent
         with autocast(self.device, self.precision):
             with torch.no_grad():
-                (next_target,) = self.target(batch.next_observations)
-                next_online = self.network(batch.next_observations)[0] if config.double else None
-            (q,) = self.network(batch.observations)
-        loss, errors = q_loss(q, batch.actions, q_targets(batch, next_target, next_online), batch.weights)
-        self.optimizer.zero_grad(set_to_none=True)
+                next_q, next_theta = self.target(batch.next_observations, noise[0])
+                next_online = self.network(batch.next_observations, noise[1])[0] if config.double else None
+            q, theta = self.network(batch.observations, noise[2])
+        if config.distributional:
+            targets = quantile_targets(batch, next_theta, next_online)
+            loss, errors = quantile_loss(theta, batch.actions, targets, batch.weights)
+        else:
+            loss, errors = q_loss(q, batch.actions, q_targets(batch, next_q, next_online), batch.weights)
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm, foreach=True)
         self.optimizer.step()

@@ -132,7 +132,7 @@ class PQN:
 
     def _gradient_step(self, index: Tensor, actions: Tensor, returns: Tensor) -> dict[str, Tensor]:
         with self.learner.autocast():
-            (q,) = self.learner.network(self.actor.rollout.observations(index))
+            q, _ = self.learner.network(self.actor.rollout.observations(index))
         loss = q_loss(q, actions, returns)
         self.learner.step(loss)
         return {"loss": loss, "q": q.mean()}

@@ -1,6 +1,7 @@
 """DQN: its targets and loss by hand, what a resumed run keeps, and that it learns what can be learned."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.dqn import DQN, DQNConfig, QNetwork, q_loss, q_targets
+from agents.dqn import DQN, DQNConfig, QNetwork, q_loss, q_targets, quantile_loss, quantile_targets
 from agents.replay import Batch
 from envs import FLAPPY_BIRD
 from experiment import checkpoint
@@ -17,6 +18,7 @@ from tests.agents.games import CATCH, STILL
 from tests.agents.making import copy, make, make_tiny, same, share_caught
 
 CONFIG = replace(DQNConfig(), num_envs=4, capacity=2000, batch_size=32)
+ALL_ON = {"noisy": True, "distributional": True, "prioritized": 0.6, "muon_rate": 2e-3}
 
 
 def flappy(seed: int = 0, **changes: Any) -> DQN:
@@ -62,13 +64,131 @@ def test_only_the_chosen_actions_are_corrected() -> None:
     assert not errors.requires_grad
 
 
+def test_quantile_targets_by_hand() -> None:
+    batch = batch_of([1.0, 2.0, -1.0], [0.9, 0.0, 0.5])  # the second has died
+    target = torch.tensor([[[1.0, 3.0], [0.0, 9.0]], [[5.0, 6.0], [2.0, 3.0]], [[-4.0, -2.0], [-7.0, 0.0]]])
+    online = torch.tensor([[9.0, 0.0], [0.0, 1.0], [2.0, 3.0]])
+    # By the means 2 and 4.5, 5.5 and 2.5, -3 and -3.5.
+    alone = [[1.0, 1 + 0.9 * 9], [2.0, 2.0], [-1 - 0.5 * 4, -1 - 0.5 * 2]]
+    assert quantile_targets(batch, target, None).numpy() == pytest.approx(np.array(alone))
+    # Double: the online network prefers the first action, the second, the second.
+    double = [[1 + 0.9 * 1, 1 + 0.9 * 3], [2.0, 2.0], [-1 - 0.5 * 7, -1.0]]
+    assert quantile_targets(batch, target, online).numpy() == pytest.approx(np.array(double))
+
+
+def test_the_quantile_loss_against_its_definition() -> None:
+    """Equations 9 and 10 of Dabney et al. 2018 with kappa 1 and their algorithm 1, in loops and float64."""
+    rng, quantiles = np.random.default_rng(0), 5
+    theta, y = rng.normal(0, 2, (3, 4, quantiles)), rng.normal(0, 2, (3, quantiles))
+    actions, weights = np.array([2, 0, 3]), np.array([1.0, 0.5, 0.25])
+    losses = np.zeros(3)
+    for b in range(3):
+        for i in range(quantiles):
+            tau = (i / quantiles + (i + 1) / quantiles) / 2
+            for j in range(quantiles):
+                u = y[b, j] - theta[b, actions[b], i]
+                huber = u * u / 2 if abs(u) <= 1 else abs(u) - 0.5
+                losses[b] += abs(tau - (1 if u < 0 else 0)) * huber / quantiles
+    tensors = [torch.tensor(x, dtype=torch.float32) for x in (theta, y, weights)]
+    loss, errors = quantile_loss(tensors[0].requires_grad_(), torch.tensor(actions), *tensors[1:])
+    assert loss.item() == pytest.approx((weights * losses).mean(), rel=1e-5)
+    assert errors.tolist() == pytest.approx([theta[b, actions[b]].mean() - y[b].mean() for b in range(3)], abs=1e-5)
+    assert not errors.requires_grad
+    (gradient,) = torch.autograd.grad(loss, tensors[0])
+    touched = {(b, a) for b, a, _ in gradient.nonzero().tolist()}
+    assert touched == set(enumerate(actions.tolist()))
+
+
+def test_quantiles_are_learned_where_they_are() -> None:
+    """Of returns spread evenly over 0 to 100 the four are 12.5, 37.5, 62.5 and 87.5, in this order."""
+    theta = torch.zeros(1, 1, 4, requires_grad=True)
+    optimizer = torch.optim.Adam([theta], lr=1.0)
+    for _ in range(300):
+        optimizer.zero_grad()
+        loss, _ = quantile_loss(theta, torch.tensor([0]), torch.linspace(0, 100, 401)[None], torch.ones(1))
+        torch.autograd.backward(loss)
+        optimizer.step()
+    assert theta.flatten().tolist() == pytest.approx([12.5, 37.5, 62.5, 87.5], abs=0.5)
+
+
+def test_dueling_holds_for_every_quantile() -> None:
+    """theta_i = V_i + A_i - mean A_i: the mean over actions is V_i; and Q is the mean over the quantiles."""
+    torch.manual_seed(0)
+    network = QNetwork(make_encoder(EncoderSpec("small", 2, 40, 48, 32)), 5, dueling=True, quantiles=3)
+    observations = torch.randint(256, (7, 2, 40, 48), dtype=torch.uint8)
+    with torch.no_grad():
+        q, theta = network(observations)
+        assert theta.shape == (7, 5, 3)
+        assert network.value is not None
+        features = network.encoder(observations)
+        torch.testing.assert_close(theta.mean(1), network.value(features))
+        advantages = network.advantage(features).view(7, 5, 3)
+        torch.testing.assert_close(theta[:, 4] - theta[:, 1], advantages[:, 4] - advantages[:, 1])
+        torch.testing.assert_close(q, theta.mean(2))
+        assert (theta - q[..., None]).std(-1).min() > 0
+
+
+@pytest.mark.parametrize("switches", list(product([False, True], repeat=6)))
+def test_all_switches_go_together(switches: tuple[bool, ...]) -> None:
+    double, dueling, steps, prioritized, noisy, distributional = switches
+    agent = make_tiny(
+        DQN, CONFIG, CATCH, learning_starts=64, double=double, dueling=dueling, n_step=3 if steps else 1,
+        prioritized=0.6 if prioritized else 0.0, noisy=noisy, distributional=distributional, quantiles=7,
+    )  # fmt: skip
+    while agent.steps < 256:
+        metrics = agent.iterate()
+    assert metrics["train/loss"] >= 0
+    q, theta = agent.network(agent.replay.newest())
+    assert q.shape == (4, 3)
+    assert theta.shape == (4, 3, 7 if distributional else 1)
+    before = copy(dict(agent.network.named_parameters()))
+    agent._update()
+    stuck = [key for key, value in agent.network.named_parameters() if torch.equal(value, before[key])]
+    assert stuck == []
+
+
+def test_networks_have_independent_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The online network at s, the target at s', the online at s' where it chooses: three noises, new at each step."""
+    agent = make_tiny(DQN, CONFIG, CATCH, learning_starts=10_000, noisy=True)
+    seen: list[Any] = []
+    for _ in range(2):
+        agent.iterate()
+    for network in (agent.network, agent.target):
+        network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+    for _ in range(2):
+        agent._update()
+    assert len(seen) == 6
+    assert all(noise.shape == (32, 2 * 64 + 3 + 1) for noise in seen)
+    numbers = torch.stack(seen).view(6, -1)
+    assert numbers.corrcoef().fill_diagonal_(0).abs().max() < 4 / numbers.shape[1] ** 0.5
+
+
+def test_a_game_keeps_its_noise_for_an_episode() -> None:
+    """And nobody else's changes with it."""
+    agent = flappy(learning_starts=10_000, noisy=True)
+    ends = []
+    for _ in range(150):
+        before = agent.noise.clone()
+        agent._play()
+        new = (agent.noise != before).any(-1)
+        ends.append(new.tolist())
+        assert ends[-1] == agent.replay._over.tolist()
+    assert any(0 < sum(new) < 4 for new in ends)
+    assert len(agent.noise.unique(dim=0)) == 4
+
+
+def test_noise_takes_the_place_of_random_actions() -> None:
+    agent = make_tiny(DQN, CONFIG, CATCH, learning_starts=256, noisy=True)
+    assert [agent.iterate()["train/epsilon"] for _ in range(4)] == [1.0, 0.0, 0.0, 0.0]  # 128 steps each
+
+
 def test_dueling_values_are_the_mean_over_actions() -> None:
     """Q = V + A - mean A: the mean of Q is V, and what all advantages share changes nothing."""
     torch.manual_seed(0)
     network = QNetwork(make_encoder(EncoderSpec("small", 2, 40, 48, 32)), 5, dueling=True)
     observations = torch.randint(256, (7, 2, 40, 48), dtype=torch.uint8)
     with torch.no_grad():
-        (q,) = network(observations)
+        q, _ = network(observations)
         assert q.shape == (7, 5)
         assert network.value is not None
         value = network.value(network.encoder(observations)).squeeze(-1)
@@ -129,8 +249,9 @@ def test_learning_may_start_at_once(prioritized: float) -> None:
     assert metrics["train/loss"] >= 0
 
 
-def test_acting_is_greedy_and_changes_nothing() -> None:
-    agent = flappy()
+@pytest.mark.parametrize("variant", [{}, ALL_ON])
+def test_acting_is_greedy_and_changes_nothing(variant: dict[str, Any]) -> None:
+    agent = flappy(**variant)
     for _ in range(2):
         agent.iterate()
     torch.nn.init.normal_(agent.target.advantage.weight)  # so that some observations ask for this, some for that
@@ -139,6 +260,7 @@ def test_acting_is_greedy_and_changes_nothing() -> None:
     before = copy(agent.state_dict())
     modes = [module.training for network in (agent.network, agent.target) for module in network.modules()]
     torch_rng, own_rng = torch.get_rng_state(), repr(agent.rng.bit_generator.state)
+    generator, noise = agent.generator.get_state(), agent.noise
     actions = agent.act(observations)
     assert torch.equal(actions, agent.act(observations))
     assert actions.shape == (300,)
@@ -148,11 +270,13 @@ def test_acting_is_greedy_and_changes_nothing() -> None:
     assert modes == [module.training for network in (agent.network, agent.target) for module in network.modules()]
     assert torch.equal(torch_rng, torch.get_rng_state())
     assert own_rng == repr(agent.rng.bit_generator.state)
+    assert torch.equal(generator, agent.generator.get_state())
+    assert noise is agent.noise
 
 
-@pytest.mark.parametrize("prioritized", [0.0, 0.6])
-def test_a_seed_repeats_and_another_differs(prioritized: float) -> None:
-    runs = [flappy(seed, prioritized=prioritized) for seed in (1, 1, 2)]
+@pytest.mark.parametrize("variant", [{}, {"prioritized": 0.6}, ALL_ON])
+def test_a_seed_repeats_and_another_differs(variant: dict[str, Any]) -> None:
+    runs = [flappy(seed, **variant) for seed in (1, 1, 2)]
     logs = [repr([agent.iterate() for _ in range(3)]) for agent in runs]
     assert "loss" in logs[0]
     assert logs[0] == logs[1] != logs[2]
@@ -160,9 +284,9 @@ def test_a_seed_repeats_and_another_differs(prioritized: float) -> None:
     assert not same(runs[0].state_dict(), runs[2].state_dict())
 
 
-@pytest.mark.parametrize("prioritized", [0.0, 0.6])
-def test_a_resumed_run_equals_an_uninterrupted_one(prioritized: float, tmp_path: Path) -> None:
-    changes = {"prioritized": prioritized, "capacity": 800, "exploration_steps": 2000}
+@pytest.mark.parametrize("variant", [{}, ALL_ON])
+def test_a_resumed_run_equals_an_uninterrupted_one(variant: dict[str, Any], tmp_path: Path) -> None:
+    changes = {**variant, "capacity": 800, "exploration_steps": 2000}
     whole = flappy(seed=3, **changes)
     for _ in range(5):  # 160 steps of each game, and the ring holds 200
         whole.iterate()
@@ -221,28 +345,37 @@ def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> Non
     assert torch.equal(agent.network.encoder.mean, mean)  # the weights have learned with it
 
 
-@pytest.mark.parametrize("prioritized", [0.0, 0.6])
-def test_it_learns_to_catch(prioritized: float) -> None:
+@pytest.mark.parametrize("variant", [{}, {"prioritized": 0.6}, {"noisy": True}, {"distributional": True}])
+def test_it_learns_to_catch(variant: dict[str, Any]) -> None:
     """A random player catches a quarter. So does this one with the discount's or the target's sign turned: tried."""
     agent = make_tiny(
-        DQN, CONFIG, CATCH, total_steps=16_000, num_envs=16, capacity=8000, batch_size=64, replay_ratio=5.0,
-        learning_starts=500, learning_rate=2e-3, exploration_steps=6_000, target_rate=0.02, gamma=0.9,
-        prioritized=prioritized,
+        DQN, CONFIG, CATCH, total_steps=8_000, num_envs=16, capacity=8000, batch_size=64, replay_ratio=5.0,
+        learning_starts=500, learning_rate=2e-3, exploration_steps=3_000, target_rate=0.02, gamma=0.9,
+        **variant,
     )  # fmt: skip
     while agent.steps < agent.total_steps:
         agent.iterate()
     assert share_caught(agent, CATCH) >= 0.97
 
 
-@pytest.mark.parametrize("variant", [{}, {"n_step": 1, "double": False, "dueling": False}, {"prioritized": 0.6}])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        {},
+        {"n_step": 1, "double": False, "dueling": False},
+        {"prioritized": 0.6},
+        {"noisy": True, "learning_starts": 1000},  # afterwards an action that seems worse is never tried
+        {"distributional": True},
+    ],
+)
 def test_a_reward_without_end_is_worth_what_it_should_be(variant: dict[str, Any]) -> None:
     """1 / (1 - gamma) = 10; 3 or less if the cut every fourth step were taken for an end."""
     agent = make_tiny(
-        DQN, CONFIG, STILL, max_frames=4, gamma=0.9, learning_starts=100, learning_rate=0.05, anneal=False,
-        replay_ratio=8.0, target_rate=0.1, exploration_steps=200, **variant,
+        DQN, CONFIG, STILL, max_frames=4, gamma=0.9, learning_rate=0.05, anneal=False, replay_ratio=8.0,
+        target_rate=0.1, exploration_steps=200, **{"learning_starts": 100, **variant},
     )  # fmt: skip
     for _ in range(20):
         agent.iterate()
     with torch.no_grad():
-        (q,) = agent.network(agent.replay.newest())
+        q, _ = agent.network(agent.replay.newest())
     assert q.flatten().tolist() == pytest.approx([10.0] * 8, rel=0.1)

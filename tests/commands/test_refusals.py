@@ -16,7 +16,7 @@ from experiment.errors import UserError
 from tests.commands.running import command, refused
 
 WRONG_TRAINING = [
-    ("sac", "no algorithm 'sac'", "ppo, dqn, sb3-ppo"),
+    ("sac", "no algorithm 'sac'", "ppo, ppo-lstm, a2c"),
     ("ppo --nope 3", "--nope"),
     ("ppo extra", "extra"),
     ("--nope", "--nope"),
@@ -63,6 +63,7 @@ WRONG_TRAINING = [
     ("dqn --capacity 1000000000000 --precision fp32", "--capacity", "GiB"),
     ("dqn --capacity 10 --precision fp32", "10 transitions", "at least"),
     ("dqn --prioritized -0.5", "--prioritized"),
+    ("dqn --quantiles 0", "--quantiles"),
     ("sb3-ppo --batch-size 100 --precision fp32", "--batch-size", "divide", "2048"),
     ("sb3-a2c --num-envs 0", "--num-envs"),
     ("sb3-a2c --batch-size 64", "--batch-size"),  # PPO's and DQN's
