@@ -37,7 +37,8 @@ class REINFORCE(A2C):
     """Learns one game from many copies of it. Arguments as in `PPO`.
 
     A step is learned from if its return is known: the episode terminated, or so many rewards followed within
-    the rollout that at most a twentieth of a constant reward's return is missing.
+    the rollout that at most a twentieth of a constant reward's return is missing. For large discounts that would
+    leave little of a rollout; half a rollout of rewards is always enough.
     """
 
     config: ReinforceConfig  # type: ignore[assignment]

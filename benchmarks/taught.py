@@ -94,9 +94,7 @@ def teach(settings: Settings) -> tuple[Student, float]:
     student = Student(make_encoder(spec))
     student.encoder.fit_normalization(rollout.explore(generator))
     average = copy.deepcopy(student).requires_grad_(False)
-    muon = HiddenMuon(student, student.encoder, settings.learning_rate, settings.muon_rate)
-    adam = torch.optim.Adam(student.parameters(), lr=settings.learning_rate, eps=1e-5)
-    optimizer: Any = muon if settings.muon_rate else adam
+    optimizer = HiddenMuon(student, student.encoder, settings.learning_rate, settings.muon_rate)
     rules, spare = FLAPPY_BIRD.rules("classic"), np.zeros(settings.horizon + 1, FLAPPY_BIRD.state_dtype)
     labels, losses = torch.zeros(STEPS, GAMES, 2), list[float]()
     rounds = max(1, settings.samples // (GAMES * STEPS))
@@ -109,9 +107,7 @@ def teach(settings: Settings) -> tuple[Student, float]:
                 actions = student(rollout.at(t)).argmax(-1)
             chance = torch.rand(GAMES, generator=generator) < RANDOM
             rollout.add(t, torch.where(chance, torch.randint(2, (GAMES,), generator=generator), actions))
-        left = 0.05 + 0.95 * (1 - done / rounds) ** 2
-        muon.decay(left)
-        adam.param_groups[0]["lr"] = left * settings.learning_rate
+        optimizer.decay(0.05 + 0.95 * (1 - done / rounds) ** 2)
         samples = rollout.valid.flatten().nonzero().squeeze(-1)
         order = samples[torch.randperm(len(samples), generator=generator)]
         losses = []

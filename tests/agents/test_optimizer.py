@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.optimizer import HiddenMuon
+from agents.optimizer import PERIOD, HiddenMuon
 
 
 class Network(nn.Module):
@@ -41,13 +41,42 @@ def test_muon_steps_the_encoders_weights_by_orthogonal_matrices() -> None:
     for weight in (network.encoder[0].weight, network.encoder[2].weight):
         u, s, v = torch.linalg.svd(torch.randn(weight.flatten(1).shape), full_matrices=False)
         weight.grad = (u * torch.logspace(0, -1, len(s)) @ v).view_as(weight)
-    optimizer.step()
+    for _ in range(PERIOD):
+        assert torch.equal(network.encoder[2].weight, before.encoder[2].weight)  # its turn has not come
+        optimizer.step()
     for i in (0, 2):
         step = (before.encoder[i].weight - network.encoder[i].weight).detach().flatten(1)
-        values = torch.linalg.svdvals(step) / (1e-2 * 0.2 * max(step.shape) ** 0.5)
+        values = torch.linalg.svdvals(step) / (PERIOD * 1e-2 * 0.2 * max(step.shape) ** 0.5)
         assert 0.6 < values.min() <= values.max() < 1.3
         gradient = network.encoder[i].weight.grad.flatten(1)
         assert (step * gradient).sum() > 0  # downhill
+
+
+def test_muon_steps_along_the_mean_of_the_gradients_since_its_last_step() -> None:
+    """Torch's own Muon, given these means."""
+    network = Network()
+    optimizer = HiddenMuon(network, network.encoder, 1e-3, 1e-2)
+    weight = network.encoder[2].weight
+    alone = nn.Parameter(weight.detach().clone())
+    theirs = torch.optim.Muon(
+        [alone], lr=PERIOD * 1e-2, weight_decay=0.0, momentum=0.95**PERIOD, adjust_lr_fn="match_rms_adamw"
+    )
+    for _ in range(3):
+        gradients = torch.randn(PERIOD, *weight.shape)
+        for gradient in gradients:
+            weight.grad = gradient.clone()
+            optimizer.step()
+        alone.grad = gradients.mean(0)
+        theirs.step()
+        torch.testing.assert_close(weight.data, alone.data, atol=1e-4, rtol=1e-3)
+
+
+def test_without_muon_adam_steps_everything() -> None:
+    network, alone = Network(), Network()
+    learn(network, HiddenMuon(network, network.encoder, 1e-3, 0.0), 3)
+    learn(alone, torch.optim.Adam(alone.parameters(), lr=1e-3, eps=1e-5), 3)
+    for mine, other in zip(network.parameters(), alone.parameters(), strict=True):
+        torch.testing.assert_close(mine, other)
 
 
 def test_adam_steps_everything_else_as_it_would_alone() -> None:
@@ -65,7 +94,7 @@ def test_the_step_sizes_decay_together() -> None:
     network = Network()
     optimizer = HiddenMuon(network, network.encoder, 1e-3, 1e-2)
     optimizer.decay(0.5)
-    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([5e-3, 5e-4])
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.5 * PERIOD * 1e-2, 5e-4])
     optimizer.decay(0.0)
     before = copy.deepcopy(network.state_dict())
     learn(network, optimizer, 2)
