@@ -177,12 +177,12 @@ def main(argv: list[str]) -> int:
         "machine": machine("torch", "gymnasium", "numba", "numpy"),
         "episodes": EPISODES,
     }
-    answer = {**about, "tasks": {name: measure_task(name, settings) for name in settings.tasks}}
+    tasks = {name: measure_task(name, settings) for name in settings.tasks}
     if settings.json:
-        print_json(answer)
+        print_json({**about, "tasks": tasks})
         return 0
-    for name, part in answer["tasks"].items():
-        Console().print(table(name, part))
+    for name, answer in tasks.items():
+        Console().print(table(name, answer))
     return 0
 
 
