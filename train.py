@@ -1,4 +1,4 @@
-"""Train an agent: `python train.py [ppo|dqn|sb3-ppo|sb3-dqn|sb3-a2c] [flags]`. See `python train.py ppo --help`."""
+"""Train an agent: `python train.py [algorithm] [flags]`. `python train.py --help` names the algorithms."""
 
 import sys
 import threading

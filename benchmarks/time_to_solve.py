@@ -4,8 +4,9 @@
 
 Each seed trains in a fresh process, one after the other, with nothing beside it: imports, compilation and
 saving are counted. The run leaves a checkpoint every few seconds. Afterwards, off the clock, checkpoints
-are judged in order by 100 fresh greedy episodes of up to 200 pipes; a bar is passed at the time at which the
-first checkpoint was written that passes it. A seed that never passes counts as infinite in the median.
+are judged in order by 100 fresh greedy episodes, in Flappy Bird of up to 200 pipes; a bar is passed at the time at
+which the first checkpoint was written that passes it. A seed that never passes counts as infinite in the median.
+The last checkpoint is judged in any case.
 """
 
 import json
@@ -13,27 +14,32 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 
-from agents.build import Player, load_player
+from agents.build import GameConfig, Player, load_player
 from agents.device import set_threads
 from benchmarks.common import machine, print_json
 from experiment import checkpoint
+from experiment.command import main_line, parse
 from experiment.evaluate import evaluate
 
-CAP, EPISODES = 200, 100
+EPISODES = 100
+Algorithm = Literal["ppo", "ppo-lstm", "a2c", "reinforce", "dqn", "pqn"]
 
 
 @dataclass
 class Settings:
     """What to measure."""
 
-    algo: Literal["ppo", "dqn"] = "ppo"
+    algo: Algorithm = "ppo"
     """the algorithm"""
+    env: str = GameConfig.env
+    """the environment's id"""
     seeds: int = 5
     """runs, with seeds first_seed, first_seed + 1, ..."""
     first_seed: int = 0
@@ -43,7 +49,9 @@ class Settings:
     every: float = 5.0
     """seconds from one checkpoint to the next: the resolution of the answer"""
     mean: float = 50.0
-    """the first bar: a mean of this many pipes"""
+    """the first bar: a mean score of this much; in Flappy Bird, pipes"""
+    score_cap: int = 200
+    """score at which the episodes that judge end"""
     share: float = 0.95
     """the second bar: this share of episodes reaches the cap; 0 leaves it out"""
     train_args: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
@@ -56,13 +64,13 @@ class _HopelessError(Exception):
     """So many episodes ended early that the second bar is out of reach."""
 
 
-def judge(player: Player, share: float | None = None) -> dict[str, Any] | None:
+def judge(player: Player, cap: int, share: float | None = None) -> dict[str, Any] | None:
     """Evaluate a policy; None once it is certain that less than `share` of its episodes reach the cap."""
-    envs = player.settings.game.make(1)
-    # A pipe every so many decisions: nobody reaches the cap sooner than this.
-    soonest = CAP * int(envs.game.rules(envs.preset).spacing / envs.game.rules(envs.preset).pipe_speed)
-    soonest = soonest // envs.frame_skip - 2
-    step = 0
+    game, soonest, step = player.settings.game, 0, 0
+    if game.env == GameConfig.env:
+        # A pipe every so many decisions: nobody reaches the cap sooner than this.
+        rules = game.game.rules(str(game.about["preset"]))
+        soonest = cap * int(rules.spacing / rules.pipe_speed) // game.frame_skip - 2
 
     def watch(ended: int) -> None:
         nonlocal step
@@ -71,7 +79,7 @@ def judge(player: Player, share: float | None = None) -> dict[str, Any] | None:
             raise _HopelessError
 
     try:
-        return evaluate(player.settings.game.make, player.act, player.settings.eyes.frames, EPISODES, 2, CAP, watch)
+        return evaluate(game.make, player.act, player.settings.eyes.frames, EPISODES, 2, cap, watch)
     except _HopelessError:
         return None
 
@@ -79,6 +87,7 @@ def judge(player: Player, share: float | None = None) -> dict[str, Any] | None:
 def train(settings: Settings, seed: int, folder: Path) -> None:
     """Train one seed in a process of its own."""
     flags = [
+        f"--env={settings.env}",
         "--evaluate-seconds=0",
         f"--checkpoint-seconds={settings.every}",
         f"--max-seconds={settings.limit}",
@@ -92,34 +101,37 @@ def train(settings: Settings, seed: int, folder: Path) -> None:
 
 
 def measure(settings: Settings, seed: int) -> dict[str, Any]:
-    """Train one seed and find when it passed each bar."""
+    """Train one seed and find when it passed each bar, and how well it played at last."""
     answer: dict[str, Any] = {"seed": seed, "seconds_to_mean": None, "seconds_to_share": None}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "run"
         train(settings, seed, folder)
         checkpoints = sorted((folder / "checkpoints").iterdir())
         for path in checkpoints:
-            wanted = settings.share if answer["seconds_to_mean"] is not None else None
-            if answer["seconds_to_mean"] is not None and (not settings.share or answer["seconds_to_share"]):
-                break
-            result = judge(load_player(path, "cpu"), wanted)
-            _, meta = checkpoint.load(path)
+            last = path == checkpoints[-1]
+            passed = answer["seconds_to_mean"] is not None
+            if passed and not last and (not settings.share or answer["seconds_to_share"]):
+                continue
+            wanted = settings.share if passed and not last else None
+            result = judge(load_player(path, "cpu"), settings.score_cap, wanted)
             if result is None:
                 continue
+            _, meta = checkpoint.load(path)
             at = {"steps": meta["steps"], "seconds": meta["seconds"]}
             scores = {key: result[key] for key in ("score_mean", "score_ci95", "score_median", "reached_cap")}
             _say(settings, f"seed {seed}: {at['seconds']:.0f} s, {at['steps']:,} steps: {scores}")
-            if answer["seconds_to_mean"] is None and result["score_mean"] >= settings.mean:
-                answer |= {"seconds_to_mean": at["seconds"], "steps_to_mean": at["steps"], "at_mean": scores}
-            if settings.share and result["reached_cap"] >= settings.share:
-                answer |= {"seconds_to_share": at["seconds"], "steps_to_share": at["steps"], "at_share": scores}
-        _, meta = checkpoint.load(checkpoints[-1])
-        answer |= {"trained_seconds": meta["seconds"], "trained_steps": meta["steps"]}
+            bars = {"mean": result["score_mean"] >= settings.mean}
+            bars["share"] = settings.share > 0 and result["reached_cap"] >= settings.share
+            for bar, reached in bars.items():
+                if reached and answer[f"seconds_to_{bar}"] is None:
+                    answer |= {f"seconds_to_{bar}": at["seconds"], f"steps_to_{bar}": at["steps"], f"at_{bar}": scores}
+            if last:
+                answer |= {"trained_seconds": at["seconds"], "trained_steps": at["steps"], "at_end": scores}
     return answer
 
 
-def median(values: list[float | None]) -> float | None:
-    """Median of times, where None (never) is the longest of all; None if the median itself is never."""
+def median(values: Sequence[float | None]) -> float | None:
+    """Median of times or steps, where None (never) is the longest of all; None if the median itself is never."""
     middle = statistics.median([float("inf") if value is None else value for value in values])
     return None if middle == float("inf") else middle
 
@@ -128,9 +140,10 @@ def _say(settings: Settings, text: str) -> None:
     print(text, file=sys.stderr if settings.json else sys.stdout, flush=True)
 
 
-def main() -> None:
-    """Measure and print."""
-    settings = tyro.cli(Settings, description=__doc__)
+def main(argv: list[str]) -> int:
+    """Measure and print; returns the exit code."""
+    settings = parse(Settings, argv, "-m benchmarks.time_to_solve", __doc__ or "")
+    about = GameConfig(settings.env).about
     set_threads(0)
     runs = []
     for seed in range(settings.first_seed, settings.first_seed + settings.seeds):
@@ -139,11 +152,10 @@ def main() -> None:
     answer = {
         "benchmark": "time_to_solve",
         "algorithm": settings.algo,
-        "env": "wingbeat/FlappyBird-v0",
-        "preset": "classic",
+        **about,
         "mean_bar": settings.mean,
         "share_bar": settings.share,
-        "score_cap": CAP,
+        "score_cap": settings.score_cap,
         "episodes": EPISODES,
         "resolution_seconds": settings.every,
         "limit_seconds": settings.limit,
@@ -155,11 +167,12 @@ def main() -> None:
     }
     if settings.json:
         print_json(answer)
-        return
+        return 0
     for name in ("mean", "share"):
         times = ", ".join(f"{run[f'seconds_to_{name}'] or float('inf'):.0f}" for run in runs)
         print(f"seconds to {name}: median {answer[f'median_seconds_to_{name}']}, seeds {times}")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    main_line(main)
