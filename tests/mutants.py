@@ -19,7 +19,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from experiment.command import main_line, parse
 from experiment.errors import UserError
@@ -462,13 +462,13 @@ def main(argv: list[str]) -> int:
     """Plant the bugs; returns the exit code, 0 only if all were caught."""
     settings = parse(Settings, argv, "-m tests.mutants", __doc__ or "")
     mutants, console = select(settings.only), Console()
-    table = Table("planted bug", "file", "test")
+    table = Table("planted bug", "file", Column("test", overflow="fold"))
     if settings.list:
         for mutant in mutants:
             table.add_row(mutant.name, mutant.file, escape(mutant.test))
         console.print(table)
         return 0
-    for mutant in mutants:
+    for mutant in mutants:  # before minutes have passed
         mutant.plant((ROOT / mutant.file).read_text())
     table.add_column("verdict")
     table.add_column("seconds", justify="right")

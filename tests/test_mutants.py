@@ -11,7 +11,9 @@ from tests.mutants import MUTANTS, ROOT, Mutant, main, select
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_bug_can_be_planted_and_its_test_exists(mutant: Mutant) -> None:
     compile(mutant.plant((ROOT / mutant.file).read_text()), mutant.file, "exec")
-    path, name = re.fullmatch(r"(\w+/test_\w+\.py)::(test_\w+)(?:\[.+\])?", mutant.test).groups()  # type: ignore[union-attr]
+    named = re.fullmatch(r"(\w+/test_\w+\.py)::(test_\w+)(?:\[.+\])?", mutant.test)
+    assert named
+    path, name = named.groups()
     assert re.search(rf"^def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE)
 
 
