@@ -160,6 +160,17 @@ def test_the_smallest_rollouts_leave_numbers(name: str) -> None:
         tiny(name, CATCH, rollout_steps=1)
 
 
+@pytest.mark.parametrize("name", ["ppo", "ppo-lstm", "a2c", "reinforce"])
+def test_the_bonus_makes_a_decided_policy_open_again(name: str) -> None:
+    """Where it outweighs all else: entropy rises towards that of three equal chances, log 3."""
+    agent = tiny(name, CATCH, exploration=0.0, entropy_coef=1000.0, learning_rate=0.02, anneal=False)
+    with torch.no_grad():
+        heads(agent.learner.network)[0].bias[0] += 2.0
+    first, *_, last = (agent.iterate()["train/entropy"] for _ in range(12))
+    assert first < 0.8
+    assert last > 1.0
+
+
 @every
 def test_it_learns_to_catch(name: str) -> None:
     """A random player catches a quarter. So does PPO with advantages of the wrong sign, or all 0: tried."""

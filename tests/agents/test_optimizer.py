@@ -90,6 +90,15 @@ def test_adam_steps_everything_else_as_it_would_alone() -> None:
         assert same == (name not in ("encoder.0.weight", "encoder.2.weight")), name
 
 
+def test_no_gradient_is_left_for_the_next_step() -> None:
+    network = Network()
+    optimizer = HiddenMuon(network, network.encoder, 1e-3, 1e-2)
+    learn(network, optimizer, 1)
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    optimizer.zero_grad()
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
 def test_the_step_sizes_decay_together() -> None:
     network = Network()
     optimizer = HiddenMuon(network, network.encoder, 1e-3, 1e-2)

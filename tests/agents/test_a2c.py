@@ -1,0 +1,45 @@
+"""A2C: its loss by hand, and that it learns by the policy that played. The rest is in test_on_policy.py."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from agents import a2c
+from agents.a2c import A2C, A2CConfig, policy_loss
+from tests.agents.games import CATCH
+from tests.agents.making import make_tiny
+
+
+def test_policy_loss_by_hand() -> None:
+    log_prob = torch.tensor([-1.0, -2.0, -0.5], requires_grad=True)
+    loss = policy_loss(log_prob, torch.tensor([2.0, -3.0, 0.0]))
+    assert loss.item() == pytest.approx((2 - 6 + 0) / 3)
+    (gradient,) = torch.autograd.grad(loss, log_prob)
+    assert gradient.tolist() == pytest.approx([-2 / 3, 1.0, 0.0])
+
+
+def test_the_loss_meets_the_policy_that_played(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaning included: the log probabilities are those with which the actions were drawn."""
+    agent = make_tiny(A2C, A2CConfig(), CATCH, num_envs=4, rollout_steps=20, exploration_steps=1000)
+    played: list[Tensor] = []
+    met: list[Tensor] = []
+    draw = agent.actor.draw
+
+    def noted_draw(logits: Tensor) -> tuple[Tensor, Tensor]:
+        actions, log_probs = draw(logits)
+        played.append(log_probs)
+        return actions, log_probs
+
+    def noted_loss(log_prob: Tensor, advantages: Tensor) -> Tensor:
+        assert log_prob.shape == advantages.shape
+        met.append(log_prob.detach())
+        return policy_loss(log_prob, advantages)
+
+    monkeypatch.setattr(agent.actor, "draw", noted_draw)
+    monkeypatch.setattr(a2c, "policy_loss", noted_loss)
+    for _ in range(3):
+        played.clear()
+        agent.iterate()
+        valid = agent.actor.rollout.valid
+        assert not valid.all()
+        torch.testing.assert_close(met[-1], torch.stack(played)[valid], atol=1e-5, rtol=1e-5)

@@ -1,0 +1,494 @@
+"""Planted bugs, each of which the tests must notice: a test that can't fail proves nothing.
+
+    python -m tests.mutants [--only NAME] [--list]
+
+The files that git tracks are copied to a temporary folder. There the tests named below must pass; then one bug
+after the other is planted, its test run in a fresh process, and the file put back.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Column, Table
+
+from experiment.command import main_line, parse
+from experiment.errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A bug to plant.
+
+    Attributes:
+        name: of the bug.
+        file: where it goes.
+        text: what must occur there exactly once.
+        planted: what takes its place.
+        test: should fail then; below tests/, as pytest names it.
+    """
+
+    name: str
+    file: str
+    text: str
+    planted: str
+    test: str
+
+    def plant(self, source: str) -> str:
+        """Put the bug into the file's text.
+
+        Raises:
+            UserError: if what it replaces is not there exactly once.
+        """
+        count = source.count(self.text)
+        if count != 1:
+            raise UserError(f"{self.name}: its text occurs {count} times in {self.file}, not once; bring it up to date")
+        return source.replace(self.text, self.planted)
+
+
+MUTANTS = (
+    # Truncation treated as termination.
+    Mutant(
+        "truncated counts as dead: advantages",
+        "agents/returns.py",
+        "alive = (~terminated).to",
+        "alive = (~(terminated | truncated)).to",
+        "agents/test_returns.py::test_a_constant_reward_is_worth_the_same_however_often_it_is_cut",
+    ),
+    Mutant(
+        "truncated counts as dead: replay",
+        "agents/replay.py",
+        '* ~step["terminated"], discounts)',
+        '* ~(step["terminated"] | step["truncated"]), discounts)',
+        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn",
+    ),
+    # The reset frame trained on as a transition.
+    Mutant(
+        "a reset is a transition: rollout",
+        "agents/rollout.py",
+        "self.valid[t] = ~new",
+        "self.valid[t] = True",
+        "agents/test_rollout.py::test_what_follows_is_one_step_on",
+    ),
+    Mutant(
+        "a reset is a transition: replay",
+        "agents/replay.py",
+        "= actions, ~self._over, False",
+        "= actions, True, False",
+        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn",
+    ),
+    Mutant(
+        "a reset is a transition: REINFORCE",
+        "agents/reinforce.py",
+        "known & rollout.valid",
+        "known",
+        "agents/test_on_policy.py::test_only_real_steps_are_learned_from[reinforce]",
+    ),
+    # The next observation shares storage with the current one.
+    Mutant(
+        "the next frame is drawn over the current one",
+        "agents/rollout.py",
+        "out=self._slot(t + 1))",
+        "out=self._slot(t))",
+        "agents/test_rollout.py::test_what_follows_is_one_step_on",
+    ),
+    Mutant(
+        "all observations share one buffer",
+        "envs/vector.py",
+        "            return np.empty(shape, np.uint8)",
+        '            return self.__dict__.setdefault("shared", np.empty(shape, np.uint8))',
+        "envs/test_vector.py::test_what_was_returned_is_never_overwritten",
+    ),
+    # GAE's mask off by one.
+    Mutant(
+        "the mask of advantages is a step off",
+        "agents/returns.py",
+        "lam * going_on[t] * later",
+        "lam * going_on[t - 1] * later",
+        "agents/test_returns.py::test_random_episodes",
+    ),
+    # Reward shifted by a step.
+    Mutant(
+        "a reward is a step late: rollout",
+        "agents/rollout.py",
+        "self.rewards[t] = torch",
+        "self.rewards[(t + 1) % self.steps] = torch",
+        "agents/test_rollout.py::test_a_reward_stays_with_the_step_that_earned_it",
+    ),
+    Mutant(
+        "a reward is a step late: replay",
+        "agents/replay.py",
+        'now["reward"], now["terminated"]',
+        'then["reward"], now["terminated"]',
+        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn",
+    ),
+    # n-step returns across the ring's head.
+    Mutant(
+        "n steps reach across the ring's head: uniform",
+        "agents/replay.py",
+        "self.now - self.n_step - self._oldest",
+        "self.now - self._oldest",
+        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn[10-0.0]",
+    ),
+    Mutant(
+        "n steps reach across the ring's head: by priority",
+        "agents/replay.py",
+        "(back >= self.n_step)",
+        "(back >= 1)",
+        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn[100-0.6]",
+    ),
+    # A sum tree whose capacity is no power of two; float drift.
+    Mutant(
+        "the sum tree has as many leaves as items",
+        "agents/sum_tree.py",
+        "return 1 << max(0, capacity - 1).bit_length()",
+        "return capacity",
+        "agents/test_sum_tree.py::test_every_capacity_draws_by_the_cumulative_sum",
+    ),
+    Mutant(
+        "the sum tree adds differences",
+        "agents/sum_tree.py",
+        """\
+        self._nodes[nodes] = priorities
+        while nodes[0] > 1:
+            nodes = np.unique(nodes // 2)
+            self._nodes[nodes] = self._nodes[2 * nodes] + self._nodes[2 * nodes + 1]
+""",
+        """\
+        nodes, last = np.unique(nodes[::-1], return_index=True)
+        changes = np.asarray(priorities)[::-1][last] - self._nodes[nodes]
+        while nodes[0] > 0:
+            np.add.at(self._nodes, nodes, changes)
+            nodes = nodes // 2
+""",
+        "agents/test_sum_tree.py::test_rounding_errors_do_not_pile_up_over_a_million_updates",
+    ),
+    # (N,) against (N, 1).
+    Mutant(
+        "every weight meets every error: DQN",
+        "agents/dqn.py",
+        "(weights * F.smooth_l1_loss(",
+        "(weights[:, None] * F.smooth_l1_loss(",
+        "agents/test_dqn.py::test_loss_by_hand",
+    ),
+    Mutant(
+        "every action meets every advantage: A2C",
+        "agents/a2c.py",
+        "-(log_prob * advantages)",
+        "-(log_prob[:, None] * advantages)",
+        "agents/test_a2c.py::test_policy_loss_by_hand",
+    ),
+    # Evaluation changes the training mode or the random numbers.
+    Mutant(
+        "acting changes the mode",
+        "agents/learner.py",
+        "            actions: Tensor = self._network(",
+        "            actions: Tensor = self._network.eval()(",
+        "agents/test_on_policy.py::test_acting_is_greedy_and_changes_nothing[a2c]",
+    ),
+    Mutant(
+        "an evaluation sets torch's seed",
+        "experiment/evaluate.py",
+        "    act, everyone = begin(act, episodes)\n",
+        "    act, everyone = begin(act, episodes)\n    torch.manual_seed(seed)\n",
+        "experiment/test_evaluate.py::test_nothing_global_is_touched",
+    ),
+    # PPO's first ratio is not 1.
+    Mutant(
+        "the average plays in training",
+        "agents/ppo.py",
+        "self.learner.network(observations)",
+        "self.learner.average(observations)",
+        "agents/test_ppo.py::test_the_first_minibatch_meets_the_policy_that_played",
+    ),
+    Mutant(
+        "A2C forgets that it leaned",
+        "agents/a2c.py",
+        "logits[index] + lean",
+        "logits[index]",
+        "agents/test_a2c.py::test_the_loss_meets_the_policy_that_played",
+    ),
+    # Normalisation lost between training and playing.
+    Mutant(
+        "the normalisation is not saved",
+        "perception/encoder.py",
+        'self.register_buffer("mean", torch.full((spec.height, spec.width), 127.5))',
+        'self.register_buffer("mean", torch.full((spec.height, spec.width), 127.5), persistent=False)',
+        "perception/test_encoder.py::test_the_same_features_after_saving_and_loading[small]",
+    ),
+    # Parallel games share randomness.
+    Mutant(
+        "all games have one seed",
+        "envs/vector.py",
+        "[seed + i for i in range(self.num_envs)]",
+        "[seed for i in range(self.num_envs)]",
+        "envs/test_vector.py::test_parallel_games_differ_pairwise",
+    ),
+    Mutant(
+        "three noises are one",
+        "agents/dqn.py",
+        "[self._draw_noise(config.batch_size) if config.noisy else None for _ in range(3)]",
+        "3 * [self._draw_noise(config.batch_size) if config.noisy else None]",
+        "agents/test_dqn.py::test_networks_have_independent_noise",
+    ),
+    # Blank or frozen frames.
+    Mutant(
+        "the window stays blank",
+        "experiment/window.py",
+        "        self.screen.blit(image, place)\n",
+        "",
+        "experiment/test_window.py::test_the_screen_shows_the_picture",
+    ),
+    Mutant(
+        "the shown frames are frozen",
+        "envs/vector.py",
+        "self.game.visible(self._states[:-1])",
+        "np.zeros(self.num_envs, self.game.scene_dtype)",
+        "experiment/test_evaluate.py::test_what_is_shown_is_what_is_evaluated[0-4]",
+    ),
+    # The old stack after a reset.
+    Mutant(
+        "an old stack after a reset: rollout",
+        "agents/rollout.py",
+        "torch.where(new, 0, (",
+        "torch.where(new, 1, (",
+        "agents/test_rollout.py::test_no_stack_holds_frames_of_two_episodes",
+    ),
+    Mutant(
+        "an old stack after a reset: replay",
+        "agents/replay.py",
+        "np.where(new, 0, np",
+        "np.where(new, 1, np",
+        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn[100-0.0]",
+    ),
+    Mutant(
+        "an old stack after a reset: outside",
+        "envs/stack.py",
+        "        self.begin(observations, first)\n",
+        "",
+        "envs/test_stack.py::test_the_oldest_frame_is_first_and_an_episode_starts_afresh",
+    ),
+    # Losses, estimators and memories of single algorithms.
+    Mutant(
+        "PPO takes the larger surrogate",
+        "agents/ppo.py",
+        "-torch.min(ratio",
+        "-torch.max(ratio",
+        "agents/test_ppo.py::test_policy_loss_by_hand",
+    ),
+    Mutant(
+        "PPO's bonus punishes entropy",
+        "agents/ppo.py",
+        "- config.entropy_coef * entropy",
+        "+ config.entropy_coef * entropy",
+        "agents/test_on_policy.py::test_the_bonus_makes_a_decided_policy_open_again[ppo]",
+    ),
+    Mutant(
+        "A2C's bonus punishes entropy",
+        "agents/a2c.py",
+        "- config.entropy_coef * entropy",
+        "+ config.entropy_coef * entropy",
+        "agents/test_on_policy.py::test_the_bonus_makes_a_decided_policy_open_again[a2c]",
+    ),
+    Mutant(
+        "memories outlive their episodes",
+        "agents/actor_critic.py",
+        "h, c = memory * ~first[start, :, None].to(memory.device)",
+        "h, c = memory",
+        "agents/test_ppo_lstm.py::test_a_sequence_is_recalled_as_step_by_step_and_nothing_across_episodes",
+    ),
+    Mutant(
+        "learning begins without the memory that played",
+        "agents/ppo_lstm.py",
+        "            self._before = self.memory\n",
+        "            self._before = torch.zeros_like(self.memory)\n",
+        "agents/test_ppo_lstm.py::test_the_first_minibatch_meets_the_policy_that_played",
+    ),
+    Mutant(
+        "a return that was cut off is known",
+        "agents/returns.py",
+        "torch.where(truncated[t], 0, summed) + 1",
+        "summed + 1",
+        "agents/test_returns.py::test_monte_carlo_returns_sum_to_the_end_and_only_known_ones_count",
+    ),
+    Mutant(
+        "a tenth of a return may be missing",
+        "agents/reinforce.py",
+        "math.log(0.05)",
+        "math.log(0.1)",
+        "agents/test_reinforce.py::test_at_most_a_twentieth_of_a_constant_reward_is_missing",
+    ),
+    Mutant(
+        "Q(lambda) weighs the wrong way round",
+        "agents/pqn.py",
+        "gamma, config.q_lambda)",
+        "gamma, 1 - config.q_lambda)",
+        "agents/test_pqn.py::test_returns_are_the_weighted_mean_of_n_step_ones",
+    ),
+    Mutant(
+        "Q(lambda) ends on a mean over actions",
+        "agents/pqn.py",
+        "[0].amax(-1)",
+        "[0].mean(-1)",
+        "agents/test_pqn.py::test_returns_are_the_weighted_mean_of_n_step_ones",
+    ),
+    Mutant(
+        "double DQN chooses by the target network",
+        "agents/dqn.py",
+        "chooser = next_target if next_online is None else next_online",
+        "chooser = next_target",
+        "agents/test_dqn.py::test_targets_by_hand",
+    ),
+    Mutant(
+        "quantiles are learned in reverse",
+        "agents/dqn.py",
+        "(tau - (u < 0).float())",
+        "(tau - (u > 0).float())",
+        "agents/test_dqn.py::test_the_quantile_loss_against_its_definition",
+    ),
+    Mutant(
+        "noise of the outputs is left out",
+        "agents/noisy.py",
+        "y = y + f_out * F.linear(",
+        "y = y + F.linear(",
+        "agents/test_noisy.py::test_every_row_has_a_noisy_matrix_of_its_own",
+    ),
+    Mutant(
+        "values are half a bin off",
+        "agents/values.py",
+        "(atoms[1:] + atoms[:-1]) / 2",
+        "atoms[1:]",
+        "agents/test_values.py::test_the_loss_against_the_normal_distribution_of_another_library",
+    ),
+    Mutant(
+        "Adam steps Muon's weights, too",
+        "agents/optimizer.py",
+        "for weight in network.parameters() if id(weight) not in known]",
+        "for weight in network.parameters()]",
+        "agents/test_optimizer.py::test_muon_steps_the_encoders_weights_by_orthogonal_matrices",
+    ),
+    Mutant(
+        "Muon's gradients pile up",
+        "agents/optimizer.py",
+        "            weight.grad = None\n",
+        "            pass\n",
+        "agents/test_optimizer.py::test_no_gradient_is_left_for_the_next_step",
+    ),
+    Mutant(
+        "step sizes fall from where they are",
+        "agents/optimizer.py",
+        'group["lr"] = share * rate',
+        'group["lr"] *= share',
+        "agents/test_learner.py::test_the_step_sizes_fall_to_a_twentieth",
+    ),
+    Mutant(
+        "the average keeps too little",
+        "agents/learner.py",
+        "1 - self.config.averaging",
+        "self.config.averaging",
+        "agents/test_learner.py::test_the_average_follows_the_weights",
+    ),
+)
+
+
+@dataclass
+class Settings:
+    """What to plant."""
+
+    only: str = ""
+    """Plant this bug alone."""
+    list: bool = False
+    """Name the bugs and their tests, and run nothing."""
+
+
+def select(only: str) -> Sequence[Mutant]:
+    """Choose the bug of this name, or all.
+
+    Raises:
+        UserError: if there is none of this name.
+    """
+    chosen = [mutant for mutant in MUTANTS if only in ("", mutant.name)]
+    if not chosen:
+        raise UserError(f"no planted bug is called {only!r}; --list names them")
+    return chosen
+
+
+def copy_tracked(to: Path) -> None:
+    """Copy the working tree's files that git tracks.
+
+    Raises:
+        UserError: if git knows nothing of this folder.
+    """
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"cannot list the files to copy: {done.stderr.strip()}")
+    for name in filter(None, done.stdout.split("\0")):
+        if (ROOT / name).is_file():  # or it was deleted and git not told yet
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, to / name)
+
+
+def run(folder: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run tests in a copy, in a process of their own that leaves no compiled files behind."""
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/{t}" for t in tests)]
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # else a stale one could stand for a planted bug
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def verdict(folder: Path, mutant: Mutant) -> str:
+    """Plant a bug, run its test, take the bug out again; returns "caught", or else what happened."""
+    path = folder / mutant.file
+    source = path.read_text()
+    path.write_text(mutant.plant(source))
+    try:
+        code = run(folder, [mutant.test]).returncode
+    finally:
+        path.write_text(source)
+    return {0: "NOT CAUGHT", 1: "caught"}.get(code, "NO TEST RAN")  # what pytest's exit codes mean
+
+
+def main(argv: list[str]) -> int:
+    """Plant the bugs; returns the exit code, 0 only if all were caught."""
+    settings = parse(Settings, argv, "-m tests.mutants", __doc__ or "")
+    mutants, console = select(settings.only), Console()
+    table = Table("planted bug", "file", Column("test", overflow="fold"))
+    if settings.list:
+        for mutant in mutants:
+            table.add_row(mutant.name, mutant.file, escape(mutant.test))
+        console.print(table)
+        return 0
+    for mutant in mutants:  # before minutes have passed
+        mutant.plant((ROOT / mutant.file).read_text())
+    table.add_column("verdict")
+    table.add_column("seconds", justify="right")
+    caught = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copy_tracked(folder)
+        unbroken = run(folder, list(dict.fromkeys(mutant.test for mutant in mutants)))
+        if unbroken.returncode:
+            raise UserError(f"without any bug planted the tests do not pass:\n{unbroken.stdout}{unbroken.stderr}")
+        for mutant in track(mutants, "planting", console=console):
+            start = time.perf_counter()
+            said = verdict(folder, mutant)
+            caught += said == "caught"
+            seconds = f"{time.perf_counter() - start:.1f}"
+            table.add_row(mutant.name, mutant.file, escape(mutant.test), said, seconds)
+    console.print(table)
+    print(f"{caught} of {len(mutants)} planted bugs caught")
+    return int(caught < len(mutants))
+
+
+if __name__ == "__main__":
+    main_line(main)
