@@ -12,12 +12,12 @@ from experiment.command import main_line, parse
 from experiment.errors import UserError
 
 TOTAL_STEPS = {
-    "ppo": 2_600_000,
-    "ppo-lstm": 2_600_000,
-    "a2c": 2_600_000,
-    "reinforce": 2_600_000,
+    "ppo": 2_400_000,
+    "ppo-lstm": 2_400_000,
+    "a2c": 2_400_000,
+    "reinforce": 2_400_000,
     "dqn": 2_400_000,
-    "pqn": 2_600_000,
+    "pqn": 1_200_000,
     "sb3-ppo": 1_000_000,
     "sb3-dqn": 1_000_000,
     "sb3-a2c": 1_000_000,
@@ -145,7 +145,7 @@ def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seco
         return evaluate(settings.game.make, algorithm.act, settings.eyes.frames, episodes, CHOOSING_SEED, cap)
 
     if hasattr(algorithm, "replay"):
-        print(f"the replay takes {algorithm.replay.memory / 1e6:,.0f} MB of memory", file=sys.stderr)
+        print(f"the replay takes {algorithm.replay.memory / 1e6:,.1f} MB of memory", file=sys.stderr)
     runner = Runner(run, algorithm, settings.total_steps, play, config, seconds or 0.0, quiet)
     complete = runner.train(resumed=seconds is not None)
     print(f"run: {run.path}", file=sys.stderr)

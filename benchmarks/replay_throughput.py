@@ -78,7 +78,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         "threads": compute[2],
         "machine": machine("torch", "numba", "numpy"),
         "capacity": settings.capacity,
-        "replay_bytes": {name: agent.memory for name, agent in agents.items()},
+        "replay_bytes": {name: agent.replay.memory for name, agent in agents.items()},
         "steps_per_second": {name: summary(values) for name, values in rates.items()},
         "redrawn_is_times": summary([a / b for a, b in zip(rates["redrawn"], rates["stored"], strict=True)]),
         "weights_equal": all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0]),

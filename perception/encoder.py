@@ -128,7 +128,8 @@ def small(spec: EncoderSpec) -> nn.Module:
     costs twice as many positions and learns no faster per step. What the third convolution and the second linear
     layer were worth where it was measured stands in docs/limits.md.
     """
-    return _convolutions(spec, [(16, 8, 6), (32, 3, 2), (64, 3, 1)], hidden=(128,))
+    last = 3 if min(spec.height, spec.width) >= 44 else 1  # of less, two convolutions leave fewer than 3 x 3 positions
+    return _convolutions(spec, [(16, 8, 6), (32, 3, 2), (64, last, 1)], hidden=(128,))
 
 
 def nature(spec: EncoderSpec) -> nn.Module:

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from experiment import checkpoint
-from perception import ENCODERS, EncoderSpec, make_encoder
+from perception import ENCODERS, STATES, EncoderSpec, make_encoder
 
-NETWORKS = sorted(ENCODERS)
+NETWORKS = sorted(set(ENCODERS) - set(STATES))
 SPEC = EncoderSpec(frames=3, height=40, width=52, feature_dim=12)
 
 
@@ -48,11 +48,37 @@ def test_two_networks_are_those_of_the_papers() -> None:
 
 
 def test_the_small_network_is_that_of_the_docs() -> None:
-    """docs/train.md: 84 pixels, 13 positions after the first convolution, 6 after the second."""
-    convolutions = (16 * 8 * 8 * 2 + 16) + (32 * 3 * 3 * 16 + 32)
-    linear = (32 * 6 * 6 * 128 + 128) + (128 * 256 + 256)
+    """docs/train.md: 84 pixels, 13 positions after the first convolution, 6 after the second, 4 after the third."""
+    convolutions = (16 * 8 * 8 * 2 + 16) + (32 * 3 * 3 * 16 + 32) + (64 * 3 * 3 * 32 + 64)
+    linear = (64 * 4 * 4 * 128 + 128) + (128 * 256 + 256)
     body = ENCODERS["small"](EncoderSpec("small", 2, 84, 84, 256))
     assert sum(parameter.numel() for parameter in body.parameters()) == convolutions + linear + 2 * (128 + 256)
+
+
+def test_small_pictures_fit_the_small_network() -> None:
+    """43 pixels leave 2 positions for the third convolution, which is 1 x 1 then."""
+    for side, weights in ((43, 64 * 32), (44, 64 * 32 * 9)):
+        body = ENCODERS["small"](EncoderSpec("small", 1, side, side, 8))
+        assert weights in [parameter.numel() for parameter in body.parameters()]
+
+
+def test_states_are_normalised_number_by_number(tmp_path: Path) -> None:
+    """Numbers of very different units come out alike: mean 0, deviation 1. One that never changes comes out 0."""
+    encoder = make_encoder(EncoderSpec("mlp", 1, 1, 3, 8))
+    given: list[torch.Tensor] = []
+    encoder.body.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    states = torch.randn(1000, 1, 3) * torch.tensor([100.0, 1.0, 0.0]) + torch.tensor([5.0, -2.0, 7.0])
+    encoder.fit_normalization(states)
+    features = encoder(states[:, None])
+    assert features.shape == (1000, 8)
+    torch.testing.assert_close(given[0].mean((0, 1, 2)), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(given[0].std((0, 1, 2)), torch.tensor([1.0, 1.0, 0.0]), atol=0.01, rtol=0)
+    checkpoint.save(tmp_path / "eyes", encoder.state_dict(), {})
+    other = make_encoder(encoder.spec)
+    other.load_state_dict(checkpoint.load(tmp_path / "eyes")[0])
+    assert torch.equal(other(states[:, None]), features)
+    with pytest.raises(ValueError, match=r"takes float32 \[batch, 1, 1, 3\]"):
+        encoder(torch.zeros(2, 1, 1, 3, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize("network", NETWORKS)
