@@ -22,6 +22,15 @@ TOTAL_STEPS = {
     "sb3-dqn": 1_000_000,
     "sb3-a2c": 1_000_000,
 }
+MAY_BE_ZERO = set(
+    "seed threads keep evaluate_seconds max_seconds learning_starts exploration exploration_steps epsilon "
+    "gamma final_gamma gae_lambda final_gae_lambda q_lambda entropy_coef value_coef averaging muon_rate "
+    "prioritized importance ent_coef vf_coef exploration_final_eps".split()
+)
+AT_MOST_ONE = set(
+    "gamma final_gamma gae_lambda final_gae_lambda q_lambda averaging epsilon importance target_rate "
+    "tau exploration_fraction exploration_final_eps".split()
+)
 FILM_SECONDS = 60
 CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
 
@@ -181,23 +190,6 @@ def _check(*groups: Any) -> None:
     Raises:
         UserError: naming the flag.
     """
-    may_be_zero = {
-        "seed",
-        "threads",
-        "keep",
-        "evaluate_seconds",
-        "max_seconds",
-        "prioritized",
-        "importance",
-        "epsilon",
-        "gamma",
-    }
-    may_be_zero |= {"learning_starts", "exploration_steps", "entropy_coef", "value_coef", "gae_lambda", "averaging"}
-    may_be_zero |= {"final_gamma", "final_gae_lambda", "exploration", "muon_rate", "q_lambda"}
-    at_most_one = {"gamma", "gae_lambda", "averaging", "epsilon", "importance", "target_rate", "q_lambda"}
-    may_be_zero |= {"ent_coef", "vf_coef", "exploration_final_eps"}
-    at_most_one |= {"final_gamma", "final_gae_lambda"}
-    at_most_one |= {"tau", "exploration_fraction", "exploration_final_eps"}
     for group in groups:
         for name, value in vars(group).items():
             if isinstance(value, bool) or not isinstance(value, int | float):
@@ -205,9 +197,9 @@ def _check(*groups: Any) -> None:
             flag = f"--{name.replace('_', '-')}"
             if name == "seed" and value >= 2**32:
                 raise UserError(f"--seed must be less than 2^32, not {value}; larger ones are for evaluation")
-            if value < 0 or (value == 0 and name not in may_be_zero) or value != value:
-                raise UserError(f"{flag} must be {'at least' if name in may_be_zero else 'more than'} 0, not {value}")
-            if name in at_most_one and value > 1:
+            if value < 0 or (value == 0 and name not in MAY_BE_ZERO) or value != value:
+                raise UserError(f"{flag} must be {'at least' if name in MAY_BE_ZERO else 'more than'} 0, not {value}")
+            if name in AT_MOST_ONE and value > 1:
                 raise UserError(f"{flag} must be at most 1, not {value}")
 
 

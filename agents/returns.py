@@ -75,10 +75,10 @@ def growing(first: float, last: float, progress: float) -> float:
 
     Args:
         first: at progress 0.
-        last: at progress 1 and beyond.
+        last: at progress 1 and beyond; the horizon never shrinks, so a smaller one than the first counts for nothing.
         progress: 0 to 1.
     """
-    progress = min(progress, 1.0)
+    progress, last = min(progress, 1.0), max(first, last)
     return float(1 - (1 - first) ** (1 - progress) * (1 - last) ** progress)
 
 

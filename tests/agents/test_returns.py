@@ -102,6 +102,7 @@ def test_the_horizon_grows_by_equal_factors_and_then_stays() -> None:
     """From 10 steps to 1000: 100 halfway."""
     assert [growing(0.9, 0.999, p) for p in (0.0, 0.5, 1.0, 2.0)] == pytest.approx([0.9, 0.99, 0.999, 0.999])
     assert growing(0.5, 1.0, 0.0) == 0.5
+    assert growing(0.99, 0.9, 0.5) == pytest.approx(0.99)
     assert growing(0.0, 0.0, 0.3) == 0.0
 
 
