@@ -23,13 +23,47 @@ TOTAL_STEPS = {
     "sb3-a2c": 1_000_000,
 }
 MAY_BE_ZERO = set(
-    "seed threads keep evaluate_seconds max_seconds learning_starts exploration exploration_steps epsilon "
-    "gamma final_gamma gae_lambda final_gae_lambda q_lambda entropy_coef value_coef averaging muon_rate "
-    "prioritized importance ent_coef vf_coef exploration_final_eps".split()
+    [
+        "seed",
+        "threads",
+        "keep",
+        "evaluate_seconds",
+        "max_seconds",
+        "learning_starts",
+        "exploration",
+        "exploration_steps",
+        "epsilon",
+        "gamma",
+        "final_gamma",
+        "gae_lambda",
+        "final_gae_lambda",
+        "q_lambda",
+        "entropy_coef",
+        "value_coef",
+        "averaging",
+        "muon_rate",
+        "prioritized",
+        "importance",
+        "ent_coef",
+        "vf_coef",
+        "exploration_final_eps",
+    ]
 )
 AT_MOST_ONE = set(
-    "gamma final_gamma gae_lambda final_gae_lambda q_lambda averaging epsilon importance target_rate "
-    "tau exploration_fraction exploration_final_eps".split()
+    [
+        "gamma",
+        "final_gamma",
+        "gae_lambda",
+        "final_gae_lambda",
+        "q_lambda",
+        "averaging",
+        "epsilon",
+        "importance",
+        "target_rate",
+        "tau",
+        "exploration_fraction",
+        "exploration_final_eps",
+    ]
 )
 FILM_SECONDS = 60
 CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
