@@ -23,6 +23,10 @@ from perception import Encoder
 class A2CConfig(LearnerConfig, ActorConfig):
     """Settings of A2C."""
 
+    learning_rate: float = 5e-4
+    """Adam's step size at the start, for the heads, biases and normalisations; nothing holds a large step back here"""
+    muon_rate: float = 1e-3
+    """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
     rollout_steps: int = 8
     """steps of each game between two updates"""
     gamma: float = 0.95

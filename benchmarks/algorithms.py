@@ -55,6 +55,7 @@ class Task:
 # The defaults are for Flappy Bird. CartPole's states need a small network and little exploration, its episodes of up to
 # 500 decisions a longer horizon, and its short runs many gradient steps. These flags were found by hand.
 GROWING = "--gamma=0.98 --final-gamma=0.99 --num-envs=8"
+FAST = "--learning-rate=2e-3 --muon-rate=4e-3"
 ALIKE = f"--exploration=0 {GROWING} --rollout-steps=32 --epochs=4 --minibatch=64 --total-steps=60000"
 TASKS = {
     "cartpole": Task(
@@ -68,7 +69,7 @@ TASKS = {
         own={
             "ppo": ALIKE,
             "ppo-lstm": ALIKE,
-            "a2c": f"--exploration=0 {GROWING} --rollout-steps=8 --total-steps=100000",
+            "a2c": f"--exploration=0 {GROWING} --rollout-steps=8 --total-steps=100000 {FAST}",
             "reinforce": f"--exploration=0 {GROWING} --rollout-steps=128 --total-steps=300000",
             "dqn": "--exploration=0 --exploration-steps=10000 --gamma=0.99 --num-envs=4 --batch-size=128 "
             "--replay-ratio=16 --learning-starts=1000 --capacity=50000 --total-steps=60000",

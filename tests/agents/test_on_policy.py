@@ -34,7 +34,7 @@ CATCHING: dict[str, dict[str, Any]] = {
 VALUING: dict[str, dict[str, Any]] = {
     "ppo-lstm": {"epochs": 4, "minibatch": 16, "learning_rate": 0.02, "final_gamma": 0.9},
     "ppo": {"epochs": 4, "minibatch": 16, "learning_rate": 0.02, "final_gamma": 0.9},
-    "a2c": {"rollout_steps": 8, "learning_rate": 0.02, "final_gamma": 0.9},
+    "a2c": {"rollout_steps": 8, "learning_rate": 0.02, "muon_rate": 4e-3, "final_gamma": 0.9},
     "pqn": {"epochs": 4, "minibatch": 16, "learning_rate": 0.01, "final_gamma": 0.9},
 }
 every = pytest.mark.parametrize("name", KINDS)
