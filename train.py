@@ -59,7 +59,6 @@ AT_MOST_ONE = set(
         "averaging",
         "epsilon",
         "importance",
-        "target_rate",
         "tau",
         "exploration_fraction",
         "exploration_final_eps",

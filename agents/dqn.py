@@ -7,7 +7,6 @@ instead of one game and batches of 32; the target network follows by a running a
 evaluations.
 """
 
-import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.device import autocast
 from agents.exploration import Leaning
+from agents.learner import Learner, LearnerConfig, mean_logs
 from agents.noisy import NoisyLinear, factorised_noise
-from agents.optimizer import HiddenMuon
 from agents.replay import Batch, Replay
 from agents.rollout import Episodes
 from agents.state import generator_state, load_generator_state, nest, part
@@ -27,7 +25,7 @@ from perception import Encoder
 
 
 @dataclass
-class DQNConfig:
+class DQNConfig(LearnerConfig):
     """Settings of DQN."""
 
     num_envs: int = 32
@@ -43,11 +41,9 @@ class DQNConfig:
     learning_starts: int = 5_000
     """steps at random before learning starts"""
     learning_rate: float = 1e-3
-    """Adam's step size at the start"""
-    muon_rate: float = 0.0
+    """Adam's step size at the start, for the heads, biases and normalisations"""
+    muon_rate: float = 2e-3
     """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
-    anneal: bool = True
-    """lower the step sizes linearly to a tenth over the run"""
     gamma: float = 0.95
     """discount per decision"""
     n_step: int = 5
@@ -72,10 +68,11 @@ class DQNConfig:
     """random actions follow a leaning of each game's own: standard deviation of its logits; 0 for uniform"""
     exploration_steps: int = 50_000
     """steps over which the share of random actions falls from 1"""
-    target_rate: float = 0.005
-    """share by which the target network moves towards the online one at each gradient step"""
     max_grad_norm: float = 10.0
     """gradients are scaled down to this norm"""
+    averaging: float = 0.995
+    """the target network, which also plays in evaluations, is a running average of the weights: the share kept at each
+    gradient step"""
 
 
 class QNetwork(nn.Module):
@@ -180,7 +177,7 @@ class DQN:
         device: torch.device,
         precision: str,
     ) -> None:
-        self.config, self.total_steps, self.device, self.precision = config, total_steps, device, precision
+        self.config, self.total_steps, self.device = config, total_steps, device
         self.seed, self.actions = seed, int(envs.single_action_space.n)
         self.rng = np.random.default_rng(seed)
         frames = encoder.spec.frames
@@ -188,9 +185,8 @@ class DQN:
             envs, config.capacity, frames, config.n_step, config.gamma, config.prioritized, config.redraw
         )
         self.replay.start(seed)
-        self.network = self.make_network(encoder, self.actions, config).to(device)
-        self.target = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = HiddenMuon(self.network, self.network.encoder, config.learning_rate, config.muon_rate)
+        network = self.make_network(encoder, self.actions, config)
+        self.learner = Learner(network, config, device, precision)  # its average is the target network
         self.generator = torch.Generator().manual_seed(seed)
         self.leaning = Leaning(config.num_envs, self.actions, config.exploration, self.generator)
         self.noise = self._draw_noise(config.num_envs) if config.noisy else None  # with which each game is played
@@ -205,13 +201,9 @@ class DQN:
         quantiles = config.quantiles if config.distributional else 1
         return QNetwork(encoder, actions, config.dueling, quantiles, config.noisy)
 
-    @torch.no_grad()
     def act(self, observations: Tensor) -> Tensor:
-        """Choose the best actions, int64 [batch], for uint8 [batch, frames, height, width]."""
-        with autocast(self.device, self.precision):
-            q, _ = self.target(observations.to(self.device))
-        actions: Tensor = q.argmax(-1)
-        return actions
+        """Choose the best actions, int64 [batch], for observations [batch, frames, height, width]."""
+        return self.learner.act(observations)
 
     def iterate(self) -> dict[str, float]:
         """Play 32 steps of every game, learning on the way; returns what is worth logging."""
@@ -227,15 +219,12 @@ class DQN:
             while self._due >= 1:
                 logs.append(self._update())
                 self._due -= 1
-        metrics = {f"train/{key}": float(torch.stack([log[key] for log in logs]).mean()) for key in (logs or [{}])[0]}
-        return metrics | {"train/score": self.episodes.mean, "train/epsilon": self._epsilon()}
+        return mean_logs(logs) | {"train/score": self.episodes.mean, "train/epsilon": self._epsilon()}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the future depends on, but for a replay that stores frames: it fills anew."""
         return {
-            **nest("network", self.network.state_dict()),
-            **nest("average", self.target.state_dict()),
-            **nest("optimizer", self.optimizer.state_dict()),
+            **self.learner.state_dict(),
             **nest("episodes", self.episodes.state_dict()),
             **nest("replay", self.replay.state_dict()),
             "leaning": self.leaning.offsets.clone(),
@@ -249,9 +238,7 @@ class DQN:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly from what `state_dict` returned; without the replay, games begin anew with fresh seeds."""
-        self.network.load_state_dict(part("network", state))
-        self.target.load_state_dict(part("average", state))
-        self.optimizer.load_state_dict(part("optimizer", state))
+        self.learner.load_state_dict(state)
         self.episodes.load_state_dict(part("episodes", state))
         self.leaning.offsets = state["leaning"].clone()
         self.generator.set_state(state["generator"])
@@ -266,7 +253,7 @@ class DQN:
             self.noise = state["noise"].to(self.device).clone()
 
     def _draw_noise(self, rows: int) -> Tensor:
-        return factorised_noise(rows, sum(self.network.noise_dims), self.generator).to(self.device)
+        return factorised_noise(rows, sum(self.learner.network.noise_dims), self.generator).to(self.device)
 
     def _epsilon(self) -> float:
         if self.config.noisy:
@@ -276,9 +263,7 @@ class DQN:
 
     def _fit_normalization(self) -> None:
         """Fit the encoder to the frames that random play has shown."""
-        frames = self.replay.sample(2048, self.rng).observations[:, -1].to(self.device)
-        for network in (self.network, self.target):
-            network.encoder.fit_normalization(frames)
+        self.learner.fit_normalization(self.replay.sample(2048, self.rng).observations[:, -1])
         self._fitted = True
 
     @torch.no_grad()
@@ -288,8 +273,8 @@ class DQN:
         actions = self.leaning.actions().numpy()
         epsilon = self._epsilon()
         if epsilon < 1:
-            with autocast(self.device, self.precision):
-                q, _ = self.network(self.replay.newest().to(self.device), self.noise)
+            with self.learner.autocast():
+                q, _ = self.learner.network(self.replay.newest().to(self.device), self.noise)
             greedy = self.rng.random(games) >= epsilon
             actions = np.where(greedy, q.argmax(-1).cpu().numpy(), actions)
         info, ended = self.replay.add(actions)
@@ -302,26 +287,22 @@ class DQN:
     def _update(self) -> dict[str, Tensor]:
         """Take one gradient step."""
         config, progress = self.config, min(self.steps / self.total_steps, 1.0)
-        self.optimizer.decay(1 - 0.9 * progress if config.anneal else 1.0)
+        network, target = self.learner.network, self.learner.average
+        self.learner.decay(progress)
         beta = config.importance + (1 - config.importance) * progress
         batch = self.replay.sample(config.batch_size, self.rng, beta)
         batch = batch._replace(**{key: x.to(self.device) for key, x in batch._asdict().items() if key != "slots"})
         noise = [self._draw_noise(config.batch_size) if config.noisy else None for _ in range(3)]  # independent
-        with autocast(self.device, self.precision):
+        with self.learner.autocast():
             with torch.no_grad():
-                next_q, next_theta = self.target(batch.next_observations, noise[0])
-                next_online = self.network(batch.next_observations, noise[1])[0] if config.double else None
-            q, theta = self.network(batch.observations, noise[2])
+                next_q, next_theta = target(batch.next_observations, noise[0])
+                next_online = network(batch.next_observations, noise[1])[0] if config.double else None
+            q, theta = network(batch.observations, noise[2])
         if config.distributional:
             targets = quantile_targets(batch, next_theta, next_online)
             loss, errors = quantile_loss(theta, batch.actions, targets, batch.weights)
         else:
             loss, errors = q_loss(q, batch.actions, q_targets(batch, next_q, next_online), batch.weights)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self.network.parameters(), config.max_grad_norm, foreach=True)
-        self.optimizer.step()
-        with torch.no_grad():  # target <- (1 - tau) target + tau online
-            torch._foreach_lerp_(list(self.target.parameters()), list(self.network.parameters()), config.target_rate)
+        self.learner.step(loss)
         self.replay.update_priorities(batch.slots, errors.cpu().numpy())
-        return {"loss": loss.detach(), "q": q.detach().mean(), "error": errors.abs().mean()}
+        return {"loss": loss, "q": q.mean(), "error": errors.abs().mean()}

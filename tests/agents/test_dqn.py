@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from agents.dqn import DQN, DQNConfig, QNetwork, q_loss, q_targets, quantile_loss, quantile_targets
+from agents.optimizer import PERIOD
 from agents.replay import Batch
 from envs import FLAPPY_BIRD
 from experiment import checkpoint
@@ -138,12 +139,13 @@ def test_all_switches_go_together(switches: tuple[bool, ...]) -> None:
     while agent.steps < 256:
         metrics = agent.iterate()
     assert metrics["train/loss"] >= 0
-    q, theta = agent.network(agent.replay.newest())
+    q, theta = agent.learner.network(agent.replay.newest())
     assert q.shape == (4, 3)
     assert theta.shape == (4, 3, 7 if distributional else 1)
-    before = copy(dict(agent.network.named_parameters()))
-    agent._update()
-    stuck = [key for key, value in agent.network.named_parameters() if torch.equal(value, before[key])]
+    before = copy(dict(agent.learner.network.named_parameters()))
+    for _ in range(PERIOD):
+        agent._update()
+    stuck = [key for key, value in agent.learner.network.named_parameters() if torch.equal(value, before[key])]
     assert stuck == []
 
 
@@ -153,7 +155,7 @@ def test_networks_have_independent_noise(monkeypatch: pytest.MonkeyPatch) -> Non
     seen: list[Any] = []
     for _ in range(2):
         agent.iterate()
-    for network in (agent.network, agent.target):
+    for network in (agent.learner.network, agent.learner.average):
         network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
     for _ in range(2):
         agent._update()
@@ -206,13 +208,13 @@ def test_dueling_values_are_the_mean_over_actions() -> None:
 
 
 def test_the_target_network_follows_slowly() -> None:
-    agent = flappy(target_rate=0.25, learning_starts=10_000)
+    agent = flappy(averaging=0.75, learning_starts=10_000)
     for _ in range(4):
         agent.iterate()
-    before = copy(dict(agent.target.named_parameters()))
+    before = copy(dict(agent.learner.average.named_parameters()))
     agent._update()
-    now = dict(agent.network.named_parameters())
-    for key, value in agent.target.named_parameters():
+    now = dict(agent.learner.network.named_parameters())
+    for key, value in agent.learner.average.named_parameters():
         torch.testing.assert_close(value, 0.75 * before[key] + 0.25 * now[key])
         assert not value.requires_grad
     assert not all(torch.equal(before[key], now[key]) for key in before)
@@ -254,11 +256,15 @@ def test_acting_is_greedy_and_changes_nothing(variant: dict[str, Any]) -> None:
     agent = flappy(**variant)
     for _ in range(2):
         agent.iterate()
-    torch.nn.init.normal_(agent.target.advantage.weight)  # so that some observations ask for this, some for that
-    agent.network.train()
+    torch.nn.init.normal_(
+        agent.learner.average.advantage.weight
+    )  # so that some observations ask for this, some for that
+    agent.learner.network.train()
     observations = torch.randint(256, (300, 2, 84, 84), dtype=torch.uint8)
     before = copy(agent.state_dict())
-    modes = [module.training for network in (agent.network, agent.target) for module in network.modules()]
+    modes = [
+        module.training for network in (agent.learner.network, agent.learner.average) for module in network.modules()
+    ]
     torch_rng, own_rng = torch.get_rng_state(), repr(agent.rng.bit_generator.state)
     generator, noise = agent.generator.get_state(), agent.noise
     actions = agent.act(observations)
@@ -267,7 +273,9 @@ def test_acting_is_greedy_and_changes_nothing(variant: dict[str, Any]) -> None:
     assert set(actions.tolist()) == {0, 1}
     assert torch.equal(actions[:7], agent.act(observations[:7]))
     assert same(before, agent.state_dict())
-    assert modes == [module.training for network in (agent.network, agent.target) for module in network.modules()]
+    assert modes == [
+        module.training for network in (agent.learner.network, agent.learner.average) for module in network.modules()
+    ]
     assert torch.equal(torch_rng, torch.get_rng_state())
     assert own_rng == repr(agent.rng.bit_generator.state)
     assert torch.equal(generator, agent.generator.get_state())
@@ -334,15 +342,15 @@ def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> Non
     agent.load_state_dict(state)
     for _ in range(2):
         agent.iterate()
-    for network in (agent.network, agent.target):
+    for network in (agent.learner.network, agent.learner.average):
         assert network.encoder.mean.std() > 10  # fresh from the constructor all are 127.5
     state = copy(agent.state_dict())
-    mean = agent.network.encoder.mean.clone()
+    mean = agent.learner.network.encoder.mean.clone()
     agent = flappy(**changes)
     agent.load_state_dict(state)
     for _ in range(2):
         agent.iterate()
-    assert torch.equal(agent.network.encoder.mean, mean)  # the weights have learned with it
+    assert torch.equal(agent.learner.network.encoder.mean, mean)  # the weights have learned with it
 
 
 @pytest.mark.parametrize("variant", [{}, {"prioritized": 0.6}, {"noisy": True}, {"distributional": True}])
@@ -350,7 +358,7 @@ def test_it_learns_to_catch(variant: dict[str, Any]) -> None:
     """A random player catches a quarter. So does this one with the discount's or the target's sign turned: tried."""
     agent = make_tiny(
         DQN, CONFIG, CATCH, total_steps=8_000, num_envs=16, capacity=8000, batch_size=64, replay_ratio=5.0,
-        learning_starts=500, learning_rate=2e-3, exploration_steps=3_000, target_rate=0.02, gamma=0.9,
+        learning_starts=500, learning_rate=2e-3, exploration_steps=3_000, averaging=0.98, gamma=0.9,
         **variant,
     )  # fmt: skip
     while agent.steps < agent.total_steps:
@@ -372,10 +380,10 @@ def test_a_reward_without_end_is_worth_what_it_should_be(variant: dict[str, Any]
     """1 / (1 - gamma) = 10; 3 or less if the cut every fourth step were taken for an end."""
     agent = make_tiny(
         DQN, CONFIG, STILL, max_frames=4, gamma=0.9, learning_rate=0.05, anneal=False, replay_ratio=8.0,
-        target_rate=0.1, exploration_steps=200, **{"learning_starts": 100, **variant},
+        averaging=0.9, exploration_steps=200, **{"learning_starts": 100, **variant},
     )  # fmt: skip
     for _ in range(20):
         agent.iterate()
     with torch.no_grad():
-        q, _ = agent.network(agent.replay.newest())
+        q, _ = agent.learner.network(agent.replay.newest())
     assert q.flatten().tolist() == pytest.approx([10.0] * 8, rel=0.1)

@@ -64,7 +64,7 @@ def test_what_plays_is_what_trained(algorithm: str, learner: dict[str, Any], tmp
     agent: Any = make_algorithm(Settings.parse(config, "here"))
     for _ in range(2):
         agent.iterate()
-    playing = agent.target if algorithm == "dqn" else agent.learner.average
+    playing = agent.learner.average
     for head in playing.children():
         if isinstance(head, torch.nn.Linear):
             torch.nn.init.normal_(head.weight)  # so that some observations ask for this, some for that
