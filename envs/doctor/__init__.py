@@ -4,7 +4,8 @@
 checked (`checks`). Each complaint is a `Finding`, whose kinds and mends stand in `finding`.
 """
 
-from envs.doctor.examine import NoSuchEnvironment, Report, examine
+from envs.doctor.examine import Report, examine
 from envs.doctor.finding import ERROR, KINDS, NOTE, WARNING, Finding
+from envs.doctor.making import NoSuchEnvironment
 
 __all__ = ["ERROR", "KINDS", "NOTE", "WARNING", "Finding", "NoSuchEnvironment", "Report", "examine"]

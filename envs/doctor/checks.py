@@ -215,7 +215,7 @@ def observation_dtype(seen: Evidence) -> Iterator[Finding]:
 def observation_range(seen: Evidence) -> Iterator[Finding]:
     """Observations lie within the space."""
     for path, space, values in seen.boxes():
-        tiny = 1e-6 * np.maximum(np.abs(values.astype(np.float64)), 1) if space.dtype.kind == "f" else 0
+        tiny = 1e-6 * np.maximum(np.abs(values.astype(np.float64)), 1) * (space.dtype.kind == "f")
         over, under = values > space.high + tiny, values < space.low - tiny
         if over.any() or under.any():
             flat = values.reshape(len(values), -1)
@@ -224,9 +224,9 @@ def observation_range(seen: Evidence) -> Iterator[Finding]:
             column = flat[:, where]
             text = f"number {where} goes from {column.min():g} to {column.max():g}, the space from {low:g} to {high:g}"
             yield _part("observation-range", ERROR, path, text)
-    for path, space, values in seen.parts():
+    for path, space, shown in seen.parts():
         if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
-            for value in values:
+            for value in shown:
                 fits = getattr(value, "shape", ()) == space.shape and not isinstance(
                     value, (dict, tuple, str, type(None))
                 )
@@ -591,8 +591,8 @@ def memory_grows(seen: Evidence) -> Iterator[Finding]:
     if later and min(later) > 0 and seen.grown_steps:
         each = sum(later) / (seen.grown_steps * len(later) / len(seen.grown))
         if each > 1024 and sum(later) > 2**20:
-            text = f"{each / 1024:,.1f} KiB a step, {each * TRAINING_STEPS / 2**30:,.0f} GiB after {TRAINING_STEPS / 1e6:g} million"
-            yield Finding("memory-grows", WARNING, f"the process grows by {text}")
+            total = f"{each * TRAINING_STEPS / 2**30:,.0f} GiB after {TRAINING_STEPS / 1e6:g} million"
+            yield Finding("memory-grows", WARNING, f"the process grows by {each / 1024:,.1f} KiB a step, {total}")
 
 
 def prints(seen: Evidence) -> Iterator[Finding]:

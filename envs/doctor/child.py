@@ -100,7 +100,7 @@ class Examination:
         return not any(finding.name in ("make-raises", "env-raises", *MALFORMED) for finding in found)
 
     def _checks(self, name: str, broken: bool) -> tuple[Check, ...]:
-        """Return the stage's checks; of a stage that broke off only the one that looks at what was played until then."""
+        """Return the stage's checks; what was played until it broke off is checked, too."""
         return BY_STAGE[name] if not broken or name == "playing" else ()
 
     def _spaces_are_there(self) -> bool:

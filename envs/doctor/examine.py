@@ -1,5 +1,6 @@
 """Starting the environment's process, listening to it, and noticing when it hangs or dies."""
 
+import contextlib
 import json
 import os
 import re
@@ -17,6 +18,8 @@ from envs.doctor.finding import ERROR, GROUPS, NOTE, WARNING, Finding
 from envs.doctor.making import NoSuchEnvironment
 
 HASH_SEEDS = ("1", "4321")  # of the two processes whose episodes are compared
+STARTING = "starting Python"
+START = 60.0  # seconds for Python and the imports on a busy machine
 GRACE = 5.0  # seconds for a process that was told to stop
 
 
@@ -59,13 +62,18 @@ class Child:
     job: dict[str, Any]
     hash_seed: str
     limit: float
-    stage: str = "starting Python"
+    stage: str = STARTING
     findings: list[Finding] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
     unknown: str = ""
     over: bool = False
+
+    @property
+    def started(self) -> bool:
+        """Whether it has told anything yet."""
+        return self.stage != STARTING
 
     def run(self) -> None:
         """Start it and listen until it is over, dies, or says nothing for longer than the limit."""
@@ -98,7 +106,7 @@ class Child:
             selector.register(lines, selectors.EVENT_READ)
             rest = b""
             while not self.over:
-                if not selector.select(self.limit):
+                if not selector.select(self.limit if self.started else max(self.limit, START)):
                     return False
                 part = os.read(lines.fileno(), 1 << 16)
                 if not part:
@@ -134,17 +142,13 @@ class Child:
     @staticmethod
     def _send(process: "subprocess.Popen[bytes]", number: int) -> None:
         """Send a signal to the process and what it started: they are a group of their own."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        except ProcessLookupError:
-            pass
 
     @staticmethod
     def _wait(process: "subprocess.Popen[bytes]") -> None:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            pass
 
 
 def tail(file: IO[bytes], size: int = 1 << 16) -> str:

@@ -61,7 +61,7 @@ KINDS: dict[str, Kind] = {
     "observation-dtype": Kind(
         "observations",
         (ERROR, WARNING),
-        "end with .astype(self.observation_space.dtype), or declare the type that is returned",
+        "end with .astype(self.observation_space.dtype), or declare the other type",
     ),
     "observation-range": Kind("observations", (ERROR,), "widen the space's low and high, or clip what is returned"),
     "observation-not-finite": Kind(
@@ -117,7 +117,7 @@ KINDS: dict[str, Kind] = {
     "limit-terminates": Kind(
         "ends",
         (ERROR, WARNING, NOTE),
-        "return terminated=False, truncated=True at a time limit, or use gymnasium.wrappers.TimeLimit",
+        "at a limit return truncated=True only; gymnasium.wrappers.TimeLimit does",
     ),
     "ends-both": Kind(
         "ends",
