@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from dataclasses import dataclass
 from typing import Annotated
@@ -44,7 +45,7 @@ def main(argv: list[str]) -> int:
         print(json.dumps(as_dict(report)))
     else:
         encoding = (sys.stdout.encoding or "ascii").lower()
-        print(as_text(report, sys.stdout.isatty(), encoding.startswith("utf")))
+        print(as_text(report, sys.stdout.isatty() and not os.environ.get("NO_COLOR"), encoding.startswith("utf")))
     return 0 if report.sound else 1
 
 
