@@ -465,7 +465,8 @@ def limit_terminates(seen: Evidence) -> Iterator[Finding]:
     """A time limit truncates.
 
     Terminations that come again and again at one length, and never later, look like a time limit. Three of them
-    are asked for, at least a third of all that were even half as long, and twice as many as at any other length.
+    are asked for, at least a third of all that were even half as long, and twice as many as at any other length. An
+    obstacle that always comes at the same step looks alike; then the last reward is usually one of its own.
     """
     if seen.play.limits_told:
         text = f"{seen.play.limits_told} ends that info calls time limits came as terminated"
@@ -483,10 +484,19 @@ def limit_terminates(seen: Evidence) -> Iterator[Finding]:
     text = f"{counts[longest]} of {len(lengths)} episodes terminated at exactly {longest} steps, none later"
     if name:
         yield Finding("limit-terminates", ERROR, f"{text}: the environment's {name}")
-    elif longest >= 100 or longest % 10 == 0:
+    elif not _ends_with_its_own_reward(seen, longest) and (longest >= 100 or longest % 10 == 0):
         yield Finding("limit-terminates", WARNING, f"{text}, whatever the actions were")
     else:
         yield Finding("limit-terminates", NOTE, f"{text}; fine if the rules say so")
+
+
+def _ends_with_its_own_reward(seen: Evidence, length: int) -> bool:
+    """Whether episodes of this length end with rewards that are given at no other time."""
+    starts = np.cumsum([0, *seen.lengths])
+    final = set((starts[1:] - 1).tolist())
+    usual = [number(reward) for i, reward in enumerate(seen.play.rewards) if i not in final]
+    last = [episode.last for episode in seen.play.episodes if episode.length == length]
+    return bool(usual) and not any(min(usual) <= reward <= max(usual) for reward in last)
 
 
 def _attribute(env: Any, length: int) -> str:

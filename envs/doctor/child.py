@@ -31,7 +31,7 @@ from gymnasium.utils.env_checker import check_env
 from envs.doctor.checks import BY_STAGE, Check, Evidence
 from envs.doctor.finding import ERROR, Finding
 from envs.doctor.making import NoSuchEnvironment, check_settings, find
-from envs.doctor.probe import EnvRaised, Malformed, Player, brief, digest, truth
+from envs.doctor.probe import EnvRaised, Malformed, Player, brief, digest, number, truth
 
 PLAY_SECONDS = 10.0  # a slow environment is played for so long, even if that is fewer steps than wished
 STARTS = 32  # seeds tried
@@ -92,9 +92,16 @@ class Examination:
             found.append(Finding("make-raises" if name == "making" else "env-raises", ERROR, str(error)))
         except Malformed as error:
             found.append(Finding(error.name, ERROR, error.seen))
+        except NoSuchEnvironment:
+            raise
+        except Exception as error:  # its attributes and spaces are the environment's code, too
+            found.append(Finding("env-raises", ERROR, str(EnvRaised(f"looking at it while {name}", error))))
         if hasattr(self, "seen"):
             for check in self._checks(name, bool(found)):
-                found += check(self.seen)
+                try:
+                    found += check(self.seen)
+                except Exception as error:
+                    found.append(Finding("env-raises", ERROR, str(EnvRaised(f"the check {check.__name__}", error))))
         for finding in found:
             self.tell(finding={"name": finding.name, "severity": finding.severity, "seen": finding.seen})
         return not any(finding.name in ("make-raises", "env-raises", *MALFORMED) for finding in found)
@@ -301,8 +308,8 @@ class Examination:
     def _facts(self) -> dict[str, Any]:
         seen = self.seen
         lengths = seen.lengths
-        totals = [episode.total for episode in seen.play.episodes]
-        rewards = [float(reward) for reward in seen.play.rewards if isinstance(reward, (int, float, np.number))]
+        totals = [episode.total for episode in seen.play.episodes if np.isfinite(episode.total)]
+        rewards = [reward for reward in map(number, seen.play.rewards) if np.isfinite(reward)]
         return {
             "observation_space": str(seen.env.observation_space),
             "action_space": str(seen.env.action_space),

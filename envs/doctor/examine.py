@@ -131,8 +131,6 @@ class Child:
             text = f"no answer for {self.limit:g} seconds while {self.stage}{where(errors)}"
             self.findings.append(Finding("env-hangs", ERROR, text))
             return
-        if "in main" in errors and "envs/doctor" in last_file(errors) and "Traceback" in errors:
-            raise RuntimeError(f"the doctor itself failed:\n{errors}")
         if code < 0:
             text = f"its process was killed by {signal.Signals(-code).name} while {self.stage}{where(errors)}"
         else:
@@ -166,12 +164,6 @@ def where(dump: str) -> str:
         return ""
     path, line, function = own[0]
     return f", in {function} at {os.path.basename(path)} line {line}"
-
-
-def last_file(traceback: str) -> str:
-    """Return the file of a traceback's last frame."""
-    files = re.findall(r'File "(.+?)", line \d+, in ', traceback)
-    return str(files[-1]) if files else ""
 
 
 def examine(
@@ -210,6 +202,9 @@ def examine(
     if first.events and not {f.name for f in first.findings} & {"seed-ignored", "not-repeatable"}:
         second = Child({**job, "only": "playing", "steps": first.facts["steps"]}, HASH_SEEDS[1], limit)
         second.run()
+        for finding in second.findings:
+            if finding.name in ("env-raises", "env-hangs", "env-dies"):
+                report.add(finding)
         for finding in across_processes(first.events, second.events, first.labels):
             report.add(finding)
     stopped = {"make-raises", "env-raises", "env-hangs", "env-dies", "reset-returns", "step-returns", "space-missing"}

@@ -47,6 +47,7 @@ class Episode:
 
     length: int
     total: float
+    last: float  # reward
     terminated: bool
     truncated: bool
 
@@ -173,7 +174,7 @@ class Player:
                 total += number(reward)
                 over = truth(terminated) or truth(truncated)
                 if over:
-                    record.episodes.append(Episode(length, total, truth(terminated), truth(truncated)))
+                    record.episodes.append(Episode(length, total, number(reward), truth(terminated), truth(truncated)))
                     told = isinstance(info, dict) and truth(info.get("TimeLimit.truncated", False))
                     record.limits_told += told and truth(terminated) and not truth(truncated)
             for name in changed(before, global_random()):

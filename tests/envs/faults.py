@@ -504,6 +504,21 @@ class Long(LimitTerminates):
         return observation, reward, False, over, info
 
 
+class Obstacle(Walk):
+    """Sound: nobody who walks by chance gets past what stands in the way at step 20."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self.count = 0
+        return super().reset(seed=seed)
+
+    def step(self, action: Any) -> Any:
+        self.count += 1
+        self.x *= 0.5
+        reward = super().step(action)[1]
+        crashed = self.count == 20 and abs(reward) < 1
+        return self.observe(), -1.0 if crashed else 0.1, crashed, False, {}
+
+
 class Parts(Walk):
     """Sound: a picture and numbers."""
 
@@ -516,4 +531,26 @@ class Parts(Walk):
         return {"picture": self.render(), "wind": np.array([self.wind], np.float32)}
 
 
-SOUND = ("Walk", "Screen", "Rare", "Noisy", "Long", "Parts")
+SOUND = ("Walk", "Screen", "Rare", "Noisy", "Long", "Obstacle", "Parts")
+
+
+class Nonsense(Walk):
+    """Everything is of a wrong type."""
+
+    def observe(self) -> Any:
+        return [None, {"x": object()}, np.array([{}, "x"], object)][int(self.np_random.integers(3))]
+
+    def step(self, action: Any) -> Any:
+        return self.observe(), self.np_random, "no", np.zeros(2), "info"
+
+
+class Trap(Walk):
+    """Its observation space can't even be read."""
+
+    @property
+    def observation_space(self) -> Any:  # type: ignore[override]
+        raise OSError("gone")
+
+    @observation_space.setter
+    def observation_space(self, value: Any) -> None:
+        pass
