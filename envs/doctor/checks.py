@@ -388,6 +388,11 @@ def action_start(seen: Evidence) -> Iterator[Finding]:
         yield Finding("action-start", NOTE, f"actions go from {space.start} to {space.start + space.n - 1}, not from 0")
 
 
+def _bounds(space: Any) -> str:
+    low, high = (brief(bound if np.ptp(bound) else bound.flat[0]) for bound in (space.low, space.high))
+    return f"{low} and {high}"
+
+
 def action_scale(seen: Evidence) -> Iterator[Finding]:
     """Continuous actions are between -1 and 1."""
     for path, space, _ in leaves(seen.env.action_space, None):
@@ -397,7 +402,7 @@ def action_scale(seen: Evidence) -> Iterator[Finding]:
             if not (np.isfinite(low) and np.isfinite(high)):
                 yield Finding("action-scale", WARNING, f"{where} has no bounds: {low:g} to {high:g}")
             elif not (np.all(space.low == -1) and np.all(space.high == 1)):
-                yield Finding("action-scale", NOTE, f"{where} goes from {low:g} to {high:g}, not from -1 to 1")
+                yield Finding("action-scale", NOTE, f"{where} is bounded by {_bounds(space)}, not by -1 and 1")
 
 
 # ---------------------------------------------------------------------- rewards
