@@ -1,0 +1,64 @@
+"""`python -m envs.doctor ID`: is this environment fit to train on?"""
+
+import contextlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from envs.doctor.examine import examine
+from envs.doctor.making import NoSuchEnvironment
+from envs.doctor.report import as_dict, as_text
+from experiment.command import main_line, parse
+from experiment.errors import UserError
+
+
+@dataclass
+class Doctor:
+    """Which environment, and how long."""
+
+    env: tyro.conf.Positional[str]
+    """an id that Gymnasium knows, package:Name-v0, or package.module:name of a class or function"""
+    env_arg: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """settings of the environment, as gravity=-12.0"""
+    steps: int = 1000
+    """of random play, repeated with the same seed and in another process"""
+    json: bool = False
+    """one JSON object instead of the report"""
+
+
+def main(argv: list[str]) -> int:
+    """Run the command; returns 0 for a sound environment and 1 for one with an error."""
+    about = "Tell whether an environment is fit to train on, and how to mend it if not"
+    command: Doctor = parse(Doctor, argv, "-m envs.doctor", about)
+    if command.steps < 1:
+        raise UserError(f"--steps takes 1 or more, not {command.steps}")
+    settings = dict(setting(item) for item in command.env_arg)
+    try:
+        report = examine(command.env, settings, command.steps)
+    except NoSuchEnvironment as error:
+        raise UserError(str(error)) from error
+    if command.json:
+        print(json.dumps(as_dict(report)))
+    else:
+        encoding = (sys.stdout.encoding or "ascii").lower()
+        print(as_text(report, sys.stdout.isatty() and not os.environ.get("NO_COLOR"), encoding.startswith("utf")))
+    return 0 if report.sound else 1
+
+
+def setting(item: str) -> tuple[str, int | float | str]:
+    """Read name=value; what looks like a number is one."""
+    name, equals, value = item.partition("=")
+    if not equals or not name:
+        raise UserError(f"--env-arg takes name=value, not {item!r}")
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return name, kind(value)
+    return name, value
+
+
+if __name__ == "__main__":
+    main_line(main)

@@ -1,0 +1,102 @@
+"""The doctor finds planted faults by name, and leaves sound environments alone."""
+
+import json
+import re
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from envs.doctor import ERROR, KINDS, NOTE, WARNING, NoSuchEnvironment, Report, examine
+from envs.doctor.__main__ import main, setting
+from envs.doctor.report import as_dict, as_text
+from experiment.errors import UserError
+from tests.envs.faults import EXPECTED, SOUND
+
+ROOT = Path(__file__).parents[2]
+SOUND_IDS = (
+    "CartPole-v1", "Acrobot-v1", "MountainCar-v0", "FrozenLake-v1", "Taxi-v4", "Pendulum-v1", "Blackjack-v1",
+    "envs:wingbeat/FlappyBird-v0",
+)  # fmt: skip
+OWN = "tests.envs.faults:"
+
+
+@pytest.fixture(scope="module")
+def reports() -> Iterator[dict[str, "Future[Report]"]]:
+    """Every environment's report, a few at a time, begun at once and waited for where it is needed."""
+    names = [OWN + name for name in (*EXPECTED, *SOUND)] + list(SOUND_IDS)
+    names.sort(key=lambda name: "Slow" not in name)  # what takes longest begins first
+    pool = ThreadPoolExecutor(3)
+    yield {name: pool.submit(examine, name, None, 400, 0, 8.0 if "Hangs" in name else 60.0, 0.2) for name in names}
+    pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("name", "finding"), EXPECTED.items())
+def test_a_planted_fault_is_found(reports: dict[str, "Future[Report]"], name: str, finding: str) -> None:
+    report = reports[OWN + name].result()
+    assert finding in {found.name for found in report.findings}, as_text(report)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", [OWN + name for name in SOUND] + list(SOUND_IDS))
+def test_a_sound_environment_is_left_alone(reports: dict[str, "Future[Report]"], name: str) -> None:
+    report = reports[name].result()
+    assert report.sound
+    assert report.complete
+    assert not [found for found in report.findings if found.severity != NOTE], as_text(report)
+    assert set(report.facts) > {"steps_per_second", "episodes"}
+
+
+@pytest.mark.timeout(600)
+def test_a_report_fits_on_the_screen_and_into_json(reports: dict[str, "Future[Report]"]) -> None:
+    for report in (reports[OWN + "Raises"].result(), reports["FrozenLake-v1"].result()):
+        text = as_text(report)
+        assert max(map(len, text.splitlines())) <= 100
+        assert re.sub(r"\x1b\[\d+m", "", as_text(report, color=True)) == text
+        assert as_text(report, unicode=False).isascii()
+        answer = json.loads(json.dumps(as_dict(report)))
+        assert answer["errors"] == sum(found["severity"] == "error" for found in answer["findings"])
+        assert answer["sound"] is (answer["errors"] == 0)
+    assert "IndexError: list index out of range" in as_text(reports[OWN + "Raises"].result())
+    assert "in step at faults.py line" in as_text(reports[OWN + "Hangs"].result())
+
+
+@pytest.mark.parametrize("name", ["Nonsense", "Trap"])
+def test_nothing_that_an_environment_returns_stops_the_doctor(name: str) -> None:
+    report = examine(OWN + name, None, 50, timing_seconds=0.1)
+    assert not report.sound
+    as_text(report)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Nothing-v0", "nobody:Nothing-v0", "tests.envs.nothing:Walk", "tests.envs.faults:Nothing", "tests.envs.faults:"],
+)
+def test_what_does_not_exist_is_refused_in_a_line(name: str) -> None:
+    with pytest.raises(UserError, match=r"^.*there is no|has no|no module") as caught:
+        main([name])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_setting_is_handed_on() -> None:
+    with pytest.raises(NoSuchEnvironment, match="takes no setting 'mass'"):
+        examine("CartPole-v1", {"mass": 3})
+    assert setting("speed=2") == ("speed", 2)
+    with pytest.raises(UserError, match="name=value"):
+        setting("speed")
+
+
+def test_the_exit_code_is_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([OWN + "OldStep", "--steps", "50", "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert [found["name"] for found in answer["findings"] if found["severity"] == ERROR] == ["step-returns"]
+
+
+def test_the_page_has_every_finding_and_its_mend() -> None:
+    page = (ROOT / "docs" / "doctor.md").read_text(encoding="utf-8")
+    for name, kind in KINDS.items():
+        assert f"| `{name}` | {', '.join(kind.severities)} |" in page, name
+        assert kind.mend.replace("|", "\\|") in page, name
+        assert set(kind.severities) <= {ERROR, WARNING, NOTE}
