@@ -38,6 +38,11 @@ class EnvFailure(RuntimeError):
         self.traceback = traceback
 
 
+def words(error: BaseException) -> str:
+    """Say what an error is, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+
+
 def names_code(env_id: str) -> bool:
     """Whether making this environment imports a module that the id names: only whoever types it may ask for that."""
     return ":" in env_id
@@ -78,8 +83,8 @@ def make_env(env_id: str, settings: Mapping[str, Any], render_mode: str | None =
         if maker is None:
             return gym.make(env_id, render_mode=render_mode, **settings)
         env = maker(**settings, **({"render_mode": render_mode} if render_mode else {}))
-    except (gym.error.Error, ImportError, TypeError, ValueError) as error:
-        raise ValueError(f"the environment {env_id!r} can't be made: {error}") from error
+    except Exception as error:  # it is anybody's code
+        raise ValueError(f"the environment {env_id!r} can't be made: {words(error)}") from error
     if not isinstance(env, gym.Env):
         raise ValueError(f"{env_id} makes {type(env).__name__}, which is no gymnasium.Env")
     return env
@@ -149,8 +154,11 @@ class Guest:
         space = self.env.observation_space
         self._picture: tuple[int, ...] | None = None
         if self.screen.pixels:
-            self.env.reset(seed=0)
-            self._picture = self._rendered().shape
+            try:
+                self.env.reset(seed=0)
+                self._picture = self._rendered().shape
+            except Exception as error:  # it is anybody's code
+                raise ValueError(f"{self.env_id} can't be seen as pixels: {words(error)}") from error
             size = self._picture[:2]
         elif found := picture_size(space):
             self._picture, size = space.shape or (), found

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.guest import Guest
+from envs.guest import Guest, words
 from envs.worker import RESET, Plan, work
 
 MAKING_SECONDS = 60.0  # to start a process, import what it needs and make its environments: at least so long
@@ -93,7 +93,7 @@ class Here:
                 else:
                     rewards[i], terminated[i], truncated[i] = self.guests[i].step(orders[i], out[i])
             except Exception as error:
-                failures.append(Failure(range(i, i + 1), i, _words(error), traceback.format_exc()))
+                failures.append(Failure(range(i, i + 1), i, words(error), traceback.format_exc()))
         return failures
 
     def renew(self, failure: Failure) -> Failure | None:
@@ -103,7 +103,7 @@ class Here:
         try:
             self.guests[failure.env] = self._make()
         except Exception as error:
-            return Failure(failure.lost, failure.env, _words(error), traceback.format_exc())
+            return Failure(failure.lost, failure.env, words(error), traceback.format_exc())
         return None
 
     def close(self) -> None:
@@ -284,10 +284,6 @@ class Workers:
         for worker in self._workers:
             worker.end()
         self._workers = []
-
-
-def _words(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 @contextlib.contextmanager

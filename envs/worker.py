@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.guest import Guest
+from envs.guest import Guest, words
 from envs.screen import Screen
 
 RESET = -1
@@ -89,6 +89,7 @@ def work(plan: Plan, memory: Any, orders: Connection, traces: Connection, parent
         faulthandler.register(signal.SIGUSR1, traces.fileno(), all_threads=False)
     with contextlib.suppress(OSError):
         os.dup2(2, 1)  # what an environment prints must not mix with the command's own answer
+    os.environ["SDL_VIDEODRIVER"] = "dummy"  # nobody looks here
     desks, pictures, turns = plan.share(memory)
     at = plan.mine.start
     try:
@@ -109,9 +110,8 @@ def work(plan: Plan, memory: Any, orders: Connection, traces: Connection, parent
                 else:
                     desk["reward"], desk["terminated"], desk["truncated"] = guest.step(action, pictures[at])
     except BaseException as error:
-        what = " ".join(f"{type(error).__name__}: {error}".split())
         with contextlib.suppress(OSError):
-            orders.send_bytes(json.dumps([at, what, traceback.format_exc()]).encode())
+            orders.send_bytes(json.dumps([at, words(error), traceback.format_exc()]).encode())
 
 
 def _answer_and_wait(orders: Connection) -> bool:
