@@ -168,9 +168,9 @@ def _resume(command: Resume) -> int:
 
     _check(command)
     run = Run.open(command.resume)
-    run.lock()
     where = str(run.path / CONFIG)
     settings, runner = Settings.parse(run.config, where, command.env), parse_runner(run.config, where)
+    run.lock()
     settings.device = str(choose_device(settings.device))
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)

@@ -129,7 +129,7 @@ class Runner:
             Interruption() as interruption,
         ):
             while algorithm.steps < self.total_steps and not interruption.asked and not self._late():
-                with self._saved_on_failure(progress):
+                with self._saved_on_failure():
                     numbers = algorithm.iterate()
                 now = time.monotonic()
                 if now - logged >= 1.0 or algorithm.steps >= self.total_steps:
@@ -138,7 +138,7 @@ class Runner:
                     self._log(metrics, numbers | {"train/steps_per_second": speed})
                 progress.update(algorithm.steps, score=numbers["train/score"])
                 if config.evaluate_seconds and now - evaluated >= config.evaluate_seconds:
-                    with self._saved_on_failure(progress):
+                    with self._saved_on_failure():
                         result = self._evaluate(metrics)
                     progress.update(algorithm.steps, greedy=result["score_mean"], best=self._best)
                     evaluated = time.monotonic()
@@ -146,7 +146,7 @@ class Runner:
                     self.save()
                     saved = time.monotonic()
             if config.evaluate_seconds and algorithm.steps > first_steps:
-                with self._saved_on_failure(progress):
+                with self._saved_on_failure():
                     self._evaluate(metrics)
             self.save()
             if interruption.asked:
@@ -155,14 +155,14 @@ class Runner:
         return not interruption.asked
 
     @contextmanager
-    def _saved_on_failure(self, progress: Progress) -> Iterator[None]:
+    def _saved_on_failure(self) -> Iterator[None]:
         """Save if an environment fails in here: what it broke off is dropped, and what was learned before is kept."""
         try:
             yield
-        except EnvFailure:
+        except EnvFailure as failure:
             self.save()
-            progress.note(f"saved at {self.algorithm.steps:,} steps; go on with --resume {self.run.path}")
-            raise
+            saved = f"saved at {self.algorithm.steps:,} steps, go on with --resume {self.run.path}"
+            raise EnvFailure(f"{failure}; {saved}", failure.traceback) from failure
 
     def _late(self) -> bool:
         return 0 < self.config.max_seconds <= seconds_since_start()
