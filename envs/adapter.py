@@ -20,7 +20,7 @@ from envs.screen import Screen
 from envs.worker import RESET, Plan
 
 PATIENCE = 3  # tries in a row to begin again after a failure
-SYNC_SECONDS = 150e-6  # what it costs to hand a step to other processes and take the results back
+SYNC_SECONDS = 250e-6  # what it costs to hand a step to other processes and take the results back
 
 
 @dataclass(frozen=True)
