@@ -112,7 +112,7 @@ class GameConfig:
         if not self.ours:
             return self._make_others(num_envs, training, {**settings}, look)
         self._refuse_for_ours()
-        settings = {"frame_skip": self.decision_frames, **settings}
+        settings = {"frame_skip": self.skip, **settings}
         for name in look.keys() & inspect.signature(GameVectorEnv).parameters.keys():
             raise UserError(f"--env-arg sets the game's look, which {name} is no part of")
         try:
@@ -131,7 +131,7 @@ class GameConfig:
         atari = self.screen == "atari"
         screen = Screen(
             pixels=self.pixels,
-            frame_skip=self.decision_frames,
+            frame_skip=self.skip,
             pool=atari,
             sticky=self.sticky,
             no_ops=self.no_ops,
@@ -179,19 +179,19 @@ class GameConfig:
         return GAMES[self.env]
 
     @property
-    def decision_frames(self) -> int:
+    def skip(self) -> int:
         """Frames from one decision to the next."""
         return self.frame_skip or (2 if self.ours else 4 if self.screen == "atari" else 1)
 
     @property
-    def shown_frames(self) -> int:
+    def decision_frames(self) -> int:
         """Frames that a person sees from one decision to the next."""
-        return self.decision_frames if self.ours else 1
+        return self.skip if self.ours else 1
 
     @property
     def fps(self) -> int:
         """Frames a second at which a person watches."""
-        rate = float(self.make(1).metadata["render_fps"]) / (self.decision_frames / self.shown_frames)
+        rate = float(self.make(1).metadata["render_fps"]) / (self.skip / self.decision_frames)
         return max(1, round(rate))
 
     def confirm(self, named: str | None, where: str) -> None:

@@ -52,7 +52,7 @@ def show(
     yield Frame(envs.render()[0], 0, False)
     while True:
         action = act(torch.from_numpy(stack.stacks)).cpu().numpy()
-        for frame in range(game.shown_frames):
+        for frame in range(game.decision_frames):
             tapped = envs.taps and frame > 0
             observations, _, terminated, truncated, info = envs.step(action * 0 if tapped else action)
             over = bool(terminated[0] or truncated[0])

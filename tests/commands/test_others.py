@@ -115,4 +115,4 @@ def test_runs_from_before_there_were_screens_are_read_as_they_were(run: Path) ->
     about["game"] = {key: value for key, value in about["game"].items() if key in known} | {"frame_skip": 2}
     assert Settings.parse(json.loads(json.dumps(about)), "there").game == GameConfig(frame_skip=2)
     about["game"]["env"] = "CartPole-v1"
-    assert Settings.parse(about, "there").game.decision_frames == 1
+    assert Settings.parse(about, "there").game.skip == 1
