@@ -37,6 +37,8 @@ class Play:
     """write a film of one episode to this file, .mp4 or .gif, or its last picture, .png"""
     seconds: float = 60.0
     """longest film"""
+    env: str | None = None
+    """what the run plays, if that is code of your own: package.module:MyEnv. No run's settings import anything"""
     preset: str | None = None
     """other rules than the agent was trained on"""
     env_arg: tuple[str, ...] = ()
@@ -63,7 +65,7 @@ def main(argv: list[str]) -> int:
         return _human(command)
     from agents.build import load_player
 
-    player = load_player(command.run or _shipped(), command.device)
+    player = load_player(command.run or _shipped(), command.device, command.env)
     game = player.settings.game
     game.preset, game.env_arg = command.preset or game.preset, command.env_arg or game.env_arg
     game.make(1)  # what does not fit is refused before anything is shown
@@ -118,6 +120,8 @@ def _human(command: Play) -> int:
 
     if command.run:
         raise UserError("--human plays without an agent; leave the run away")
+    if command.env:
+        raise UserError("--human plays Wingbeat's own games; leave --env away")
     game = GameConfig(preset=command.preset or "", env_arg=command.env_arg)
     game.make(1)
     return play_yourself(game, command.seed, command.scale)

@@ -3,6 +3,7 @@
 import sys
 import threading
 from dataclasses import asdict, dataclass, field, make_dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,9 @@ MAY_BE_ZERO = set(
         "ent_coef",
         "vf_coef",
         "exploration_final_eps",
+        "sticky",
+        "no_ops",
+        "workers",
     ]
 )
 AT_MOST_ONE = set(
@@ -94,6 +98,8 @@ class Resume:
 
     resume: Path
     """the run's folder"""
+    env: str | None = None
+    """what the run plays, if that is code of your own: package.module:MyEnv. No run's settings import anything"""
     total_steps: int | None = None
     """a new length of the whole run"""
     quiet: bool = False
@@ -161,9 +167,9 @@ def _resume(command: Resume) -> int:
 
     _check(command)
     run = Run.open(command.resume)
-    run.lock()
     where = str(run.path / CONFIG)
-    settings, runner = Settings.parse(run.config, where), parse_runner(run.config, where)
+    settings, runner = Settings.parse(run.config, where, command.env), parse_runner(run.config, where)
+    run.lock()
     settings.device = str(choose_device(settings.device))
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)
@@ -183,8 +189,10 @@ def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seco
     from experiment.evaluate import evaluate
     from experiment.runner import Runner
 
+    make = cache(settings.game.make)  # all evaluations play in the same environments: these may take long to start
+
     def play(episodes: int, cap: int) -> dict[str, Any]:
-        return evaluate(settings.game.make, algorithm.act, settings.eyes.frames, episodes, CHOOSING_SEED, cap)
+        return evaluate(make, algorithm.act, settings.eyes.frames, episodes, CHOOSING_SEED, cap)
 
     if hasattr(algorithm, "replay"):
         print(f"the replay takes {algorithm.replay.memory / 1e6:,.1f} MB of memory", file=sys.stderr)
@@ -194,18 +202,18 @@ def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seco
     if not complete:
         return 130
     if config.evaluate_seconds:
-        _judge(run, config)
+        _judge(run, config, settings.game.env)
     return 0
 
 
-def _judge(run: Any, config: Any) -> None:
+def _judge(run: Any, config: Any, env: str) -> None:
     """Evaluate the best policy for good, and film it."""
     from agents.build import load_player
     from experiment.evaluate import evaluate, one_line, save_evaluation
     from experiment.pictures import film
     from experiment.show import show
 
-    player = load_player(run.path)
+    player = load_player(run.path, env=env)
     game, frames = player.settings.game, player.settings.eyes.frames
     print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
     result = evaluate(game.make, player.act, frames, config.final_episodes, score_cap=config.final_cap)

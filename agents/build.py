@@ -6,7 +6,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol, cast
+from types import NoneType
+from typing import Any, Literal, Protocol, cast, get_args, get_origin
 
 import gymnasium as gym
 import numpy as np
@@ -24,6 +25,9 @@ from agents.reinforce import REINFORCE, ReinforceConfig
 from agents.sb3 import SB3A2C, SB3DQN, SB3PPO, SB3A2CConfig, SB3DQNConfig, SB3PPOConfig
 from agents.state import part
 from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv
+from envs.adapter import Hosting
+from envs.guest import names_code, register
+from envs.screen import Screen
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run
@@ -69,37 +73,85 @@ class GameConfig:
     """What is played."""
 
     env: str = "wingbeat/FlappyBird-v0"
-    """the environment's id"""
+    """the environment's id; also of others: CartPole-v1, ALE/Pong-v5, package:Name-v0, package.module:MyEnv"""
     preset: str = ""
     """the rules by name, of our own games; the first if not given. Scores of different presets can't be compared"""
-    frame_skip: int = 2
-    """frames from one decision to the next, of our own games; others have their own ways"""
+    frame_skip: int | None = None
+    """frames from one decision to the next; if not given 2 of our own games, 4 with --screen atari, else 1"""
     env_arg: tuple[str, ...] = ()
     """of our own games the look, as theme=night pipe_color=red; of others a setting, as gravity=-12.0"""
+    pixels: bool = False
+    """of others: see what the environment renders instead of what it observes"""
+    screen: Literal["plain", "atari"] = "plain"
+    """of others: atari skips 4 frames, pools the last two and learns from the signs of rewards"""
+    sticky: float = 0.0
+    """of others: probability that a frame repeats the action of the one before; ALE's have their own, 0.25"""
+    no_ops: int = 0
+    """of others: an episode begins with 0 to so many frames of action 0"""
+    life_loss: bool = False
+    """of others: in training a lost life ends an episode, but not the game"""
+    workers: int | None = None
+    """of others: processes that play them, 0 for this one alone; if not given a short measurement chooses"""
+    env_seconds: float = 60.0
+    """of others: longest that a step of an environment in a process of its own may last"""
+    on_env_error: Literal["stop", "restart"] = "stop"
+    """of others: what happens when one fails: stop and save, or make it anew and drop the step"""
 
-    def make(self, num_envs: int, **settings: Any) -> Games:
+    def make(self, num_envs: int, training: bool = False, **settings: Any) -> Games:
         """Make the games.
+
+        Args:
+            num_envs: how many.
+            training: with what only a learner needs: lives that end episodes, rewards cut to their signs.
+            **settings: for `GameVectorEnv` or `AdaptedVectorEnv`.
 
         Raises:
             UserError: for an unknown id, preset or setting.
         """
         look: dict[str, Any] = dict(self._split(item) for item in self.env_arg)
         if not self.ours:
-            if self.preset:
-                raise UserError(f"{self.env} has no presets")
-            settings = {key: value for key, value in settings.items() if key != "frame_skip"}
-            look = {key: _number(value) for key, value in look.items()}
-            try:
-                return AdaptedVectorEnv(self.env, num_envs, **settings, **look)
-            except ValueError as error:
-                raise UserError(str(error)) from error
-        settings = {"frame_skip": self.frame_skip, **settings}
+            return self._make_others(num_envs, training, {**settings}, look)
+        self._refuse_for_ours()
+        settings = {"frame_skip": self.skip, **settings}
         for name in look.keys() & inspect.signature(GameVectorEnv).parameters.keys():
             raise UserError(f"--env-arg sets the game's look, which {name} is no part of")
         try:
             return GameVectorEnv(self.game, num_envs, preset=self.preset or None, **settings, **look)
         except ValueError as error:
             raise UserError(str(error)) from error
+
+    def _make_others(self, num_envs: int, training: bool, settings: dict[str, Any], look: dict[str, Any]) -> Games:
+        if self.preset:
+            raise UserError(f"{self.env} has no presets")
+        for name in look.keys() & inspect.signature(AdaptedVectorEnv).parameters.keys():
+            raise UserError(f"--env-arg {name} can't be set: Wingbeat sets it itself")
+        if not 0 <= self.sticky < 1:
+            raise UserError(f"--sticky must be a probability below 1, not {self.sticky}")
+        settings.pop("frame_skip", None)  # whoever shows every frame of our games shows one a decision of others
+        atari = self.screen == "atari"
+        screen = Screen(
+            pixels=self.pixels,
+            frame_skip=self.skip,
+            pool=atari,
+            sticky=self.sticky,
+            no_ops=self.no_ops,
+            life_loss=training and self.life_loss,
+            clip_rewards=training and atari,
+        )
+        # One alone is made to be looked at: for its spaces, or in a window.
+        hosting = Hosting(0 if num_envs == 1 and not training else self.workers, self.env_seconds, self.on_env_error)
+        numbers: dict[str, Any] = {key: _number(value) for key, value in look.items()}
+        try:
+            return AdaptedVectorEnv(self.env, num_envs, screen=screen, hosting=hosting, **settings, **numbers)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+    def _refuse_for_ours(self) -> None:
+        plain = GameConfig()
+        for name in ("pixels", "screen", "sticky", "no_ops", "life_loss", "workers", "on_env_error"):
+            if getattr(self, name) != getattr(plain, name):
+                flag = f"--{name.replace('_', '-')}"
+                raise UserError(f"{flag} is for environments of others; {self.env} is one of Wingbeat's own games")
 
     @property
     def ours(self) -> bool:
@@ -110,7 +162,12 @@ class GameConfig:
         """
         if self.env in GAMES:
             return True
-        if ":" not in self.env and self.env not in gym.registry:  # a package's are registered when it is imported
+        if not names_code(self.env) and self.env not in gym.registry:
+            try:
+                register(self.env)
+            except ValueError as error:
+                raise UserError(str(error)) from error
+        if not names_code(self.env) and self.env not in gym.registry:
             close = difflib.get_close_matches(self.env, [*GAMES, *gym.registry], 1, 0.4)
             hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(GAMES)}"
             raise UserError(f"there is no environment {self.env!r}; {hint}")
@@ -122,14 +179,38 @@ class GameConfig:
         return GAMES[self.env]
 
     @property
+    def skip(self) -> int:
+        """Frames from one decision to the next."""
+        return self.frame_skip or (2 if self.ours else 4 if self.screen == "atari" else 1)
+
+    @property
     def decision_frames(self) -> int:
         """Frames that a person sees from one decision to the next."""
-        return self.frame_skip if self.ours else 1
+        return self.skip if self.ours else 1
 
     @property
     def fps(self) -> int:
         """Frames a second at which a person watches."""
-        return int(self.make(1).metadata["render_fps"])
+        rate = float(self.make(1).metadata["render_fps"]) / (self.skip / self.decision_frames)
+        return max(1, round(rate))
+
+    def confirm(self, named: str | None, where: str) -> None:
+        """Refuse to import a module because a run's settings say so: the user has to name it as well.
+
+        Args:
+            named: the environment that the user has named, if any.
+            where: the settings' file.
+
+        Raises:
+            UserError: if the user named none and the run needs it, or named another one.
+        """
+        if named is not None and named != self.env:
+            raise UserError(f"{where} is of a run that plays {self.env}, not {named}")
+        if named is None and names_code(self.env):
+            raise UserError(
+                f"this run plays {self.env}, and a run's settings import no code; if you trust it, say so again: "
+                f"--env {self.env}"
+            )
 
     @property
     def name(self) -> str:
@@ -196,8 +277,13 @@ class Settings:
     threads: int
 
     @classmethod
-    def parse(cls, config: dict[str, Any], where: str) -> "Settings":
+    def parse(cls, config: dict[str, Any], where: str, env: str | None = None) -> "Settings":
         """Read what `asdict` made.
+
+        Args:
+            config: that.
+            where: the file.
+            env: the environment, if the user has named it again; see `GameConfig.confirm`.
 
         Raises:
             UserError: if something is missing, unknown or of another type, naming it.
@@ -206,13 +292,17 @@ class Settings:
             config = {key: value for key, value in config.items() if key != "runner"}
             learner = ALGORITHMS[config["algorithm"]][1]
             config["learner"] = _read(learner, config["learner"])
-            config["game"] = _read(GameConfig, config["game"])
+            game = _read(GameConfig, config["game"])
+            if "screen" not in config["game"] and game.env not in GAMES:
+                game.frame_skip = 1  # before there were screens it was for our own games alone
+            config["game"] = game
             config["eyes"] = _read(EyesConfig, config["eyes"])
             settings = cast("Settings", _read(cls, config))
             if settings.precision not in PRECISIONS:
                 raise TypeError(f"precision = {settings.precision!r}")
         except (KeyError, TypeError) as error:
             raise _unreadable(where, error) from error
+        settings.game.confirm(env, where)
         return settings
 
     def spec(self) -> EncoderSpec:
@@ -244,15 +334,21 @@ def _unreadable(where: str, error: Exception) -> UserError:
     return UserError(f"the settings in {where} are not those of a run of this version: {error}")
 
 
+KINDS: dict[Any, tuple[type, ...]] = {
+    int: (int,), float: (int, float), str: (str,), bool: (bool,), int | None: (int, NoneType)
+}  # fmt: skip
+
+
 def _read(cls: Any, values: dict[str, Any]) -> Any:
     kinds: dict[str, Any] = {field.name: field.type for field in fields(cls)}
     unknown = sorted(set(values) - set(kinds))
     if unknown:
         raise TypeError(f"unknown setting {unknown[0]!r}")
     for name, value in values.items():
-        kind = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kinds[name])
+        kind = KINDS.get(kinds[name])
         texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
-        if (kind and type(value) not in kind) or not texts:
+        one_of = get_origin(kinds[name]) is not Literal or value in get_args(kinds[name])
+        if (kind and type(value) not in kind) or not texts or not one_of:
             raise TypeError(f"{name} = {value!r}")
     return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
@@ -266,7 +362,7 @@ def make_algorithm(settings: Settings) -> Algorithm:
     try:
         torch.manual_seed(settings.seed)
         algorithm: Algorithm = ALGORITHMS[settings.algorithm][0](
-            settings.game.make(settings.learner.num_envs),
+            settings.game.make(settings.learner.num_envs, training=True),
             make_encoder(settings.spec()),
             settings.learner,
             settings.total_steps,
@@ -294,12 +390,13 @@ class Player:
     steps: int
 
 
-def load_player(path: Path, device: str = "auto") -> Player:
+def load_player(path: Path, device: str = "auto", env: str | None = None) -> Player:
     """Load a run's best policy, or its newest if none was evaluated yet, or that of one checkpoint.
 
     Args:
         path: a run's folder, or a checkpoint in it.
         device: where to compute.
+        env: the environment, if the user has named it again; see `GameConfig.confirm`.
 
     Raises:
         UserError: if there is none, it is damaged, or it does not fit its own settings.
@@ -310,7 +407,7 @@ def load_player(path: Path, device: str = "auto") -> Player:
     if given == path and not folder.exists():
         folder = checkpoint.latest(run.path)
     tensors, meta = checkpoint.load(folder)
-    settings = Settings.parse(run.config, str(run.path / CONFIG))
+    settings = Settings.parse(run.config, str(run.path / CONFIG), env)
     settings.device = str(choose_device(device))
     try:
         encoder = make_encoder(settings.spec())

@@ -54,7 +54,8 @@ class Replay:
 
     Slot t holds the frame seen at t, the action then chosen, and what came of it; the frame that followed
     lies in slot t + 1. With next-step autoreset the slot of an episode's last frame is no transition: it is
-    stored, for others to bootstrap from, and never drawn.
+    stored, for others to bootstrap from, and never drawn. An environment that failed and was made anew (info's
+    `interrupted`) is taken likewise: its episode was truncated by the step before.
 
     Attributes:
         memory: bytes taken, as `memory_for` foretold.
@@ -123,6 +124,12 @@ class Replay:
         now, then, new = self._steps[slot], self._steps[after], self._over
         now["action"], now["valid"], then["valid"] = actions, ~self._over, False
         now["reward"], now["terminated"], now["truncated"], info = self._frames.step(after, actions)
+        if "interrupted" in info:
+            lost = info["interrupted"]
+            if self.now:
+                self._steps["truncated"][(self.now - 1) % self.slots] |= lost & ~new
+            new = new | lost
+            now["valid"] = ~new
         then["age"] = np.where(new, 0, np.minimum(now["age"] + 1, self.frames - 1))
         self._over = now["terminated"] | now["truncated"]
         self.now += 1

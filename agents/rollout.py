@@ -16,7 +16,8 @@ class Rollout:
     missing frames are the episode's first, repeated.
 
     With next-step autoreset the step after an episode's end is no transition. `valid` is False there; the
-    frame in that slot is the last of the old episode, from which a truncated episode bootstraps.
+    frame in that slot is the last of the old episode, from which a truncated episode bootstraps. An environment that
+    failed and was made anew (info's `interrupted`) is taken likewise: its episode was truncated by the step before.
 
     Args:
         envs: a `gymnasium.vector.VectorEnv` with next-step autoreset and uint8 observations
@@ -67,12 +68,17 @@ class Rollout:
         """Step all games with int64 actions [games] and store what came of it as step t; returns info."""
         self.actions[t] = actions
         new = torch.from_numpy(self.envs.over.copy())
-        self.valid[t] = ~new
         _, rewards, terminated, truncated, info = self.envs.step(actions.cpu().numpy(), out=self._slot(t + 1))
         self._store(t + 1)
         self.rewards[t] = torch.from_numpy(rewards)
         self.terminated[t] = torch.from_numpy(terminated)
         self.truncated[t] = torch.from_numpy(truncated)
+        if "interrupted" in info:
+            lost = torch.from_numpy(info["interrupted"])
+            if t:
+                self.truncated[t - 1] |= lost & ~new
+            new = new | lost
+        self.valid[t] = ~new
         at = self._history + t
         self._age[at + 1] = torch.where(new, 0, (self._age[at] + 1).clamp(max=max(1, self._history)))
         return dict(info)

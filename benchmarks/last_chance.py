@@ -155,7 +155,7 @@ def main(argv: list[str]) -> int:
     else:
         player = load_player(settings.run or SHIPPED, "cpu")
         game = player.settings.game
-        if not game.ours or game.game is not FLAPPY_BIRD or game.frame_skip != FRAME_SKIP:
+        if not game.ours or game.game is not FLAPPY_BIRD or game.decision_frames != FRAME_SKIP:
             raise UserError(f"the planner knows Flappy Bird with --frame-skip {FRAME_SKIP} only")
         rules = FLAPPY_BIRD.rules(game.about["preset"] or "")
         lost = [last_chance(past, rules, settings.horizon) for past in deaths(player, settings)]

@@ -70,7 +70,7 @@ def judge(player: Player, cap: int, share: float | None = None) -> dict[str, Any
     if game.env == GameConfig.env:
         # A pipe every so many decisions: nobody reaches the cap sooner than this.
         rules = game.game.rules(str(game.about["preset"]))
-        soonest = cap * int(rules.spacing / rules.pipe_speed) // game.frame_skip - 2
+        soonest = cap * int(rules.spacing / rules.pipe_speed) // game.decision_frames - 2
 
     def watch(ended: int) -> None:
         nonlocal step

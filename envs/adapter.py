@@ -1,34 +1,72 @@
 """Anyone's Gymnasium environment, many at once, with the face of our own games."""
 
-from collections.abc import Sequence
-from typing import Any
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 
-import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from envs.guest import EnvFailure, Guest
+from envs.hosts import Failure, Here, Host, Results, Workers
+from envs.screen import Screen
+from envs.worker import RESET, Plan
+
+PATIENCE = 3  # tries in a row to begin again after a failure
+SYNC_SECONDS = 250e-6  # what it costs to hand a step to other processes and take the results back
+
+
+@dataclass(frozen=True)
+class Hosting:
+    """Where environments run, and what happens when one fails.
+
+    Attributes:
+        workers: processes; 0 for this one, None for whatever a short measurement finds faster.
+        seconds: that one step or reset of an environment in another process may last.
+        on_error: "stop" raises `EnvFailure`; "restart" makes what failed anew.
+    """
+
+    workers: int | None = 0
+    seconds: float = 60.0
+    on_error: Literal["stop", "restart"] = "stop"
+
 
 class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
-    """N environments of one kind, stepped one after the other.
+    """N environments of one kind, in this process or in others.
 
-    Observations: a state of d numbers, of whatever shape, as float32 [n, 1, 1, d]: a picture one pixel high.
-    Actions: Discrete. Autoreset is next-step, as in `GameVectorEnv`.
+    Observations: pictures as uint8 [n, 1, height, width], gray and reduced by area averaging; all else that is of one
+    size as a state of d numbers, float32 [n, 1, 1, d]: a picture one pixel high.
+    Actions: Discrete; of MultiDiscrete ones every combination is an action. Autoreset is next-step, as in
+    `GameVectorEnv`.
+
+    What an environment in another process does is bit for bit what it does in this one.
 
     info:
         score: float64 [n], the sum of the episode's rewards so far.
+        interrupted: bool [n], there only if some environment failed and was made anew. The step of these is no
+            transition: the observation is the first of a new episode, and the one before was the last of its own,
+            which neither terminated nor came to a limit. Rewards and scores are 0 there.
 
     Args:
-        env_id: as for `gymnasium.make`, so `package:Name-v0` works, too.
+        env_id: as for `gymnasium.make`, so `package:Name-v0` works, too; or `package.module:name` of a class or a
+            function that makes an environment.
         num_envs: number of environments.
         score_cap: truncate an episode at this score; None for no cap.
-        render_mode: None or "rgb_array".
+        render_mode: None or "rgb_array", which needs environments in this process.
+        screen: what lies between an environment and the agent.
+        hosting: where environments run.
         **settings: for the environment itself.
 
     Raises:
         ValueError: if there is no such environment, it does not take the settings, or its spaces are others.
+        EnvFailure: from `reset` and `step`, if an environment fails and is not to be made anew, or can't.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "autoreset_mode": AutoresetMode.NEXT_STEP}
@@ -40,38 +78,47 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         num_envs: int = 1,
         score_cap: float | None = None,
         render_mode: str | None = None,
+        screen: Screen | None = None,
+        hosting: Hosting | None = None,
         **settings: Any,
     ) -> None:
         self.num_envs, self.render_mode, self._cap = num_envs, render_mode, score_cap
-        try:
-            self.envs = [gym.make(env_id, render_mode=render_mode, **settings) for _ in range(num_envs)]
-        except (gym.error.Error, ImportError, TypeError) as error:
-            raise ValueError(f"the environment {env_id!r} can't be made: {error}") from error
-        observations, actions = self.envs[0].observation_space, self.envs[0].action_space
-        if not isinstance(observations, spaces.Box) or observations.dtype == np.uint8:
-            raise ValueError(f"{env_id} shows {observations}; only states, boxes of floating point numbers, are known")
-        if not isinstance(actions, spaces.Discrete) or actions.start != 0:
-            raise ValueError(f"{env_id} takes {actions}; only Discrete actions from 0 on are known")
-        size = int(np.prod(observations.shape))
-        self.single_observation_space = spaces.Box(-np.inf, np.inf, (1, 1, size), np.float32)
-        self.single_action_space = spaces.Discrete(int(actions.n))
+        self.screen, self.hosting = screen, hosting = screen or Screen(), hosting or Hosting()
+        make = partial(Guest, env_id, settings, screen, render_mode)
+        first = make()
+        self.single_observation_space = first.observation_space
+        self.single_action_space = spaces.Discrete(first.actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self.metadata = {**type(self).metadata, "render_fps": self.envs[0].metadata.get("render_fps", 30)}
+        rate = first.metadata.get("render_fps") or 30
+        self.metadata = {**type(self).metadata, "render_fps": rate}
+        self._shape, self._dtype = first.observation_space.shape, np.dtype(first.observation_space.dtype)
+        workers = 0 if render_mode else hosting.workers
+        if workers is None:
+            workers = useful_workers(first, num_envs)
+            first = make()  # nothing is left of the measurement
+        self.workers = min(workers, num_envs)
+        self.host: Host
+        if self.workers:
+            first.close()
+            plan = Plan(env_id, settings, screen)
+            self.host = Workers(plan, num_envs, self.workers, self._shape, self._dtype, hosting.seconds)
+        else:
+            self.host = Here(make, num_envs, first)
         self.over = np.ones(num_envs, np.bool_)
         self._scores = np.zeros(num_envs)
+        self._lengths = np.zeros(num_envs, np.int64)  # steps of the episodes so far
         self._seeds: list[int | None] = [None] * num_envs
-        self._begun = np.zeros(
-            2, np.int64
-        )  # the seed, and episodes begun since: what a resumed run's seeds are made of
+        # The seed, and episodes begun since: what new seeds are made of after a resume or a failure.
+        self._begun = np.zeros(2, np.int64)
 
     def reset(
         self,
         *,
         seed: int | Sequence[int | None] | None = None,
         options: dict[str, Any] | None = None,
-        out: NDArray[np.float32] | None = None,
-    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        out: NDArray[Any] | None = None,
+    ) -> tuple[NDArray[Any], dict[str, Any]]:
         """Start every environment anew; arguments and results as in `GameVectorEnv.reset`."""
         if isinstance(seed, (int, np.integer)):
             self._begun[:] = seed, 0
@@ -83,30 +130,76 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         return observations, info
 
     def step(
-        self, actions: Any, out: NDArray[np.float32] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        self, actions: Any, out: NDArray[Any] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step every environment; arguments and results as in `GameVectorEnv.step`."""
-        n = self.num_envs
+        n, over = self.num_envs, self.over
         if out is None:
-            out = np.empty((n, *(self.single_observation_space.shape or ())), np.float32)
-        rewards, terminated, truncated = np.zeros(n), np.zeros(n, np.bool_), np.zeros(n, np.bool_)
-        for i, (env, action) in enumerate(zip(self.envs, np.asarray(actions).tolist(), strict=True)):
-            if self.over[i]:  # next-step autoreset: this action is ignored
-                observation, _ = env.reset(seed=self._seeds[i])
-                self._seeds[i], self._scores[i] = None, 0.0
-                self._begun[1] += 1
-            else:
-                observation, reward, terminated[i], truncated[i], _ = env.step(action)
-                rewards[i] = float(reward)
-                self._scores[i] += rewards[i]
-                truncated[i] |= self._cap is not None and self._scores[i] >= self._cap
-            out[i] = np.asarray(observation, np.float32).reshape(1, 1, -1)
+            out = np.empty((n, *self._shape), self._dtype)
+        results = Results(np.zeros(n), np.zeros(n, np.bool_), np.zeros(n, np.bool_))
+        orders = np.where(over, RESET, actions).tolist()  # next-step autoreset: the action of who is over is ignored
+        failures = self.host.play(orders, self._seeds, out, results, range(n))
+        if over.any():
+            self._begun[1] += int(over.sum())
+            for i in np.flatnonzero(over):
+                self._seeds[i], self._scores[i], self._lengths[i] = None, 0.0, 0
+        info: dict[str, Any] = {}
+        if failures:
+            info["interrupted"] = np.zeros(n, np.bool_)
+            for failure in failures:
+                info["interrupted"] |= self._begin_again(failure, out, results)
+        self._lengths += ~over
+        self._scores += results.rewards
+        rewards, terminated, truncated = results.rewards, results.terminated, results.truncated
+        if self._cap is not None:
+            truncated |= (self._scores >= self._cap) & ~over
         self.over = terminated | truncated
-        return out, rewards, terminated, truncated, {"score": self._scores.copy()}
+        if self.screen.clip_rewards:
+            rewards = np.sign(rewards)
+        return out, rewards, terminated, truncated, {"score": self._scores.copy(), **info}
+
+    def _begin_again(self, failure: Failure, out: NDArray[Any], results: Results) -> NDArray[np.bool_]:
+        """Make what is lost anew and begin new episodes with it; returns which environments these are, bool [n].
+
+        Raises:
+            EnvFailure: if that is not wanted, or fails again and again.
+        """
+        lost, last = failure.lost, failure
+        for _ in range(PATIENCE):
+            if self.hosting.on_error == "stop":
+                break
+            log.warning("%s%s; it is made anew and begins again", last.traceback, self._words(last))
+            problem = self.host.renew(last)
+            if problem is None:
+                for i in lost:
+                    self._begun[1] += 1
+                    self._seeds[i] = int(np.random.SeedSequence([*self._begun.tolist(), i]).generate_state(1)[0])
+                    self._scores[i], self._lengths[i] = 0.0, 0
+                problem = next(iter(self.host.play([RESET] * self.num_envs, self._seeds, out, results, lost)), None)
+            if problem is None:
+                for i in lost:
+                    self._seeds[i] = None
+                    results.rewards[i], results.terminated[i], results.truncated[i] = 0.0, False, False
+                    self._lengths[i] = -1 + self.over[i]  # to which the caller adds 1 for all that were under way
+                return np.isin(np.arange(self.num_envs), lost)
+            last = problem
+        self.close()
+        again = "" if last is failure else f" It failed {PATIENCE + 1} times in a row."
+        raise EnvFailure(self._words(last) + again, last.traceback)
+
+    def _words(self, failure: Failure) -> str:
+        """Say which environment failed, when, and how."""
+        i = failure.env
+        where = f", in a process with {failure.lost[0]} to {failure.lost[-1]}," if len(failure.lost) > 1 else ""
+        when = f"at step {self._lengths[i] + 1} of its episode" if self._lengths[i] else "at an episode's first step"
+        return f"environment {i} (of 0 to {self.num_envs - 1}){where} failed {when}: {failure.what}"
 
     def render(self) -> tuple[Any, ...] | None:
         """Return what a person sees of each environment, uint8 [height, width, 3], or None."""
-        return None if self.render_mode is None else tuple(env.render() for env in self.envs)
+        if self.render_mode is None:
+            return None
+        assert isinstance(self.host, Here)
+        return tuple(guest.render() for guest in self.host.guests)
 
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Return what `set_state` needs. Nobody knows how to keep another's environment: all will begin anew."""
@@ -119,6 +212,28 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         self.over[:] = True
 
     def close_extras(self, **kwargs: Any) -> None:
-        """Close every environment."""
-        for env in self.envs:
-            env.close()
+        """Close every environment, and end the processes."""
+        if hasattr(self, "host"):
+            self.host.close()
+
+
+log = logging.getLogger(__name__)
+
+
+def useful_workers(guest: Guest, count: int, clock: Callable[[], float] = time.perf_counter) -> int:
+    """Measure a few steps; returns how many processes so many environments are worth, 0 if none."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(cores, count)
+    out = np.empty(guest.observation_space.shape, guest.observation_space.dtype)
+    rng = np.random.default_rng(0)
+    guest.reset(0, out)
+    times: list[float] = []
+    begun = clock()
+    while len(times) < 50 and (clock() < begun + 0.2 or len(times) < 3):
+        before = clock()
+        if any(guest.step(int(rng.integers(guest.actions)), out)[1:]):
+            guest.reset(None, out)
+        times.append(clock() - before)
+    guest.close()
+    step = float(np.median(times))
+    return workers if count * step * (1 - 1 / workers) > SYNC_SECONDS else 0

@@ -42,7 +42,10 @@ def parse(kind: Any, argv: Sequence[str], program: str, description: str = "") -
 
 
 def main_line(main: Callable[[list[str]], int]) -> None:
-    """Run a command line: a UserError becomes one line on standard error and exit code 2."""
+    """Run a command line: a UserError becomes one line on standard error and exit code 2.
+
+    The same goes for an environment of somebody else's that fails, with the traceback of its code before the line.
+    """
     # Before torch is imported: its threads wait for each other by spinning, by default for so long that a
     # single other busy process can make training fifty times slower. Far fewer spins cost an idle machine
     # a third of its speed.
@@ -57,6 +60,13 @@ def main_line(main: Callable[[list[str]], int]) -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
+    except Exception as error:
+        from envs.guest import EnvFailure  # only now: importing it takes a while
+
+        if not isinstance(error, EnvFailure):
+            raise
+        print(f"{error.traceback}error: {error}", file=sys.stderr)
+        code = 2
     sys.exit(code)
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files
 
@@ -27,10 +28,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Play whole episodes, each from a fresh seed, all at once.
 
-    Every game plays exactly one episode, so that short episodes are not counted more often than long ones.
+    Every game plays exactly one episode, so that short episodes are not counted more often than long ones. An episode
+    that its environment broke off by failing counts for nothing, if such environments are made anew.
 
     Args:
-        make_envs: called with num_envs and score_cap; returns the vector env.
+        make_envs: called with num_envs and score_cap; returns the vector env, which may have played before.
         act: the policy, uint8 [n, frames, height, width] to int64 [n]; greedy if the result is to be.
         frames: frames in a stack.
         episodes: number of episodes.
@@ -40,13 +42,17 @@ def evaluate(
 
     Returns:
         episodes, seed, score_mean, score_median, score_ci95 (of the mean), score_min, score_cap,
-        reached_cap (share of episodes), steps (decisions over all episodes), scores.
+        reached_cap (share of episodes), steps (decisions over all episodes), scores; `interrupted`, how many episodes
+        were broken off and are in none of these, only if there were any.
+
+    Raises:
+        EnvFailure: if an environment fails and is not made anew, or all of them did.
     """
     envs = make_envs(num_envs=episodes, score_cap=score_cap)
     observations, info = envs.reset(seed=[FRESH + seed * 1_000_003 + i for i in range(episodes)])
     stack = FrameStack(frames, observations)
     act, everyone = begin(act, episodes)
-    playing = np.ones(episodes, np.bool_)
+    playing, lost = np.ones(episodes, np.bool_), np.zeros(episodes, np.bool_)
     scores, steps = np.zeros(episodes), 0
     actions = np.zeros(episodes, np.int64)
     while playing.any():
@@ -55,12 +61,17 @@ def evaluate(
         actions[asked] = act(torch.from_numpy(stack.stacks[asked])).cpu().numpy()
         observations, _, terminated, truncated, info = envs.step(actions)
         stack.push(observations, np.zeros(episodes, np.bool_))
+        lost |= playing & info.get("interrupted", False)
+        playing &= ~lost
         ended = playing & (terminated | truncated)
         scores[ended] = info["score"][ended]
         playing &= ~ended
         if watch:
             watch(episodes - int(playing.sum()))
-    return summarize(scores, score_cap) | {"episodes": episodes, "seed": seed, "steps": steps}
+    if lost.all():
+        raise EnvFailure("no episode came to an end: all their environments failed")
+    result = summarize(scores[~lost], score_cap) | {"episodes": episodes, "seed": seed, "steps": steps}
+    return result | {"episodes": episodes - int(lost.sum()), "interrupted": int(lost.sum())} if lost.any() else result
 
 
 def begin(act: Any, games: int) -> tuple[Callable[[Tensor], Tensor], bool]:

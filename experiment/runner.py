@@ -4,7 +4,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -12,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import psutil
 
+from envs.guest import EnvFailure
 from experiment import checkpoint
 from experiment.metrics import Metrics, read_metrics
 from experiment.pictures import learning_curve
@@ -127,7 +129,8 @@ class Runner:
             Interruption() as interruption,
         ):
             while algorithm.steps < self.total_steps and not interruption.asked and not self._late():
-                numbers = algorithm.iterate()
+                with self._saved_on_failure():
+                    numbers = algorithm.iterate()
                 now = time.monotonic()
                 if now - logged >= 1.0 or algorithm.steps >= self.total_steps:
                     speed = (algorithm.steps - steps_logged) / (now - logged)
@@ -135,19 +138,31 @@ class Runner:
                     self._log(metrics, numbers | {"train/steps_per_second": speed})
                 progress.update(algorithm.steps, score=numbers["train/score"])
                 if config.evaluate_seconds and now - evaluated >= config.evaluate_seconds:
-                    result = self._evaluate(metrics)
+                    with self._saved_on_failure():
+                        result = self._evaluate(metrics)
                     progress.update(algorithm.steps, greedy=result["score_mean"], best=self._best)
                     evaluated = time.monotonic()
                 if now - saved >= config.checkpoint_seconds:
                     self.save()
                     saved = time.monotonic()
             if config.evaluate_seconds and algorithm.steps > first_steps:
-                self._evaluate(metrics)
+                with self._saved_on_failure():
+                    self._evaluate(metrics)
             self.save()
             if interruption.asked:
                 progress.note(f"stopped at {algorithm.steps:,} steps; go on with --resume {self.run.path}")
         self._draw_curve()
         return not interruption.asked
+
+    @contextmanager
+    def _saved_on_failure(self) -> Iterator[None]:
+        """Save if an environment fails in here: what it broke off is dropped, and what was learned before is kept."""
+        try:
+            yield
+        except EnvFailure as failure:
+            self.save()
+            saved = f"saved at {self.algorithm.steps:,} steps, go on with --resume {self.run.path}"
+            raise EnvFailure(f"{failure}; {saved}", failure.traceback) from failure
 
     def _late(self) -> bool:
         return 0 < self.config.max_seconds <= seconds_since_start()

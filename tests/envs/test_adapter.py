@@ -72,7 +72,6 @@ def test_going_on_begins_new_episodes_always_the_same_ones() -> None:
         ("nobody:Nothing-v0", {}, "can't be made"),
         ("CartPole-v1", {"mass": 3}, "can't be made"),
         ("Pendulum-v1", {}, "only Discrete actions"),
-        ("FrozenLake-v1", {}, "only states"),
     ],
 )
 def test_what_does_not_fit_is_refused(env_id: str, settings: dict[str, Any], why: str) -> None:

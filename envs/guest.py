@@ -1,0 +1,279 @@
+"""One environment that is not ours: found by name, given the form that agents know, and checked at every step."""
+
+import importlib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+from envs.screen import Screen, gray, picture_size, shrink
+
+FAMILIES = {  # how ids begin whose packages register them only once these are imported, and how to install them
+    "ALE/": ("ale_py", "ale-py"),
+    "MinAtar/": ("minatar.gym", "minatar"),
+    "MiniGrid-": ("minigrid", "minigrid"),
+    "BabyAI-": ("minigrid", "minigrid"),
+    "FlappyBird-v0": ("flappy_bird_gymnasium", "flappy-bird-gymnasium"),
+}
+MOST_ACTIONS = 4096  # combinations of a MultiDiscrete space
+SIMPLE_NAME = re.compile(r"[\w.]+:[A-Za-z_]\w*")
+
+
+class EnvFailure(RuntimeError):
+    """An environment did what it must not: it raised, died, hung, or returned what is no number or of another form.
+
+    Attributes:
+        traceback: what is known of where it happened, perhaps nothing.
+    """
+
+    def __init__(self, message: str, traceback: str = "") -> None:
+        super().__init__(message)
+        self.traceback = traceback
+
+
+def words(error: BaseException) -> str:
+    """Say what an error is, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+
+
+def names_code(env_id: str) -> bool:
+    """Whether making this environment imports a module that the id names: only whoever types it may ask for that."""
+    return ":" in env_id
+
+
+def register(env_id: str) -> None:
+    """Import the package that registers this id if it is of a well-known family, and is installed.
+
+    Raises:
+        ValueError: if it is not installed.
+    """
+    for start, (module, package) in FAMILIES.items():
+        if env_id.startswith(start) and env_id not in gym.registry:
+            try:
+                imported = importlib.import_module(module)
+            except ImportError as error:
+                raise ValueError(f"{env_id} needs a package: pip install {package} ({error})") from error
+            if module == "minatar.gym":
+                imported.register_envs()
+
+
+def make_env(env_id: str, settings: Mapping[str, Any], render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """Make one environment.
+
+    Args:
+        env_id: as for `gymnasium.make`, or `package.module:name` of a class or a function that makes one. A module is
+            looked for where Python looks, and in the current folder.
+        settings: for the environment itself.
+        render_mode: None or "rgb_array".
+
+    Raises:
+        ValueError: if there is no such environment, or it does not take the settings.
+    """
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    try:
+        register(env_id)
+        maker = _maker(env_id)
+        if maker is None:
+            return gym.make(env_id, render_mode=render_mode, **settings)
+        env = maker(**settings, **({"render_mode": render_mode} if render_mode else {}))
+    except Exception as error:  # it is anybody's code
+        raise ValueError(f"the environment {env_id!r} can't be made: {words(error)}") from error
+    if not isinstance(env, gym.Env):
+        raise ValueError(f"{env_id} makes {type(env).__name__}, which is no gymnasium.Env")
+    return env
+
+
+def _maker(env_id: str) -> Callable[..., Any] | None:
+    """Return the class or function that `module:name` names, None if it is an id of Gymnasium's."""
+    if not names_code(env_id):
+        return None
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    module = importlib.import_module(env_id.split(":")[0])
+    if not SIMPLE_NAME.fullmatch(env_id):
+        return None
+    name = env_id.split(":")[1]
+    maker = getattr(module, name, None)
+    if maker is None and name not in gym.registry:
+        names = [key for key, value in vars(module).items() if inspect.isclass(value) and issubclass(value, gym.Env)]
+        raise ValueError(f"{module.__name__} has no {name}" + (f"; it has {', '.join(names)}" if names else ""))
+    return maker
+
+
+class Guest:
+    """One environment, stepped a decision at a time, straight into the caller's buffer.
+
+    Attributes:
+        observation_space: uint8 [1, height, width], gray, or float32 [1, 1, numbers].
+        actions: how many there are, from 0 on.
+        metadata: the environment's own.
+
+    Args:
+        env_id: see `make_env`.
+        settings: see `make_env`.
+        screen: what lies between.
+        render_mode: None or "rgb_array".
+
+    Raises:
+        ValueError: if it can't be made, or its spaces do not fit.
+    """
+
+    def __init__(
+        self, env_id: str, settings: Mapping[str, Any], screen: Screen, render_mode: str | None = None
+    ) -> None:
+        self.env_id, self.screen = env_id, screen
+        own = getattr(gym.registry.get(env_id), "kwargs", {})
+        if screen.frame_skip > 1 and "frameskip" in own and "frameskip" not in settings:
+            settings = {**settings, "frameskip": 1}  # here, not there: what is pooled are single frames
+        self.env = make_env(env_id, settings, "rgb_array" if screen.pixels else render_mode)
+        self.metadata: dict[str, Any] = dict(self.env.metadata or {})
+        self._rng = np.random.default_rng()
+        self._last, self._ended, self._lives = 0, True, 0
+        self.actions = self._count_actions()
+        self.observation_space = self._choose_space()
+
+    def _count_actions(self) -> int:
+        space = self.env.action_space
+        if isinstance(space, spaces.Discrete):
+            return int(space.n)
+        if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1 and np.prod(space.nvec) <= MOST_ACTIONS:
+            return int(np.prod(space.nvec))
+        raise ValueError(
+            f"{self.env_id} takes {space}; only Discrete actions are known, and MultiDiscrete ones of at most "
+            f"{MOST_ACTIONS} combinations"
+        )
+
+    def _choose_space(self) -> spaces.Box:
+        space = self.env.observation_space
+        self._picture: tuple[int, ...] | None = None
+        if self.screen.pixels:
+            try:
+                self.env.reset(seed=0)
+                self._picture = self._rendered().shape
+            except Exception as error:  # it is anybody's code
+                raise ValueError(f"{self.env_id} can't be seen as pixels: {words(error)}") from error
+            size = self._picture[:2]
+        elif found := picture_size(space):
+            self._picture, size = space.shape or (), found
+        elif any(picture_size(part) for part in _parts(space)):
+            raise ValueError(f"{self.env_id} shows pictures among other things, {space}; try --pixels")
+        elif not space.is_np_flattenable:
+            raise ValueError(f"{self.env_id} shows {space}, which is not of one size; try --pixels")
+        else:
+            numbers = int(np.prod(spaces.flatten_space(space).shape or ()))
+            return spaces.Box(-np.inf, np.inf, (1, 1, numbers), np.float32)
+        return spaces.Box(0, 255, (1, *self.screen.small(*size)), np.uint8)
+
+    def reset(self, seed: int | None, out: NDArray[Any]) -> None:
+        """Begin an episode, or go on with a game of which one life is over; what it shows then goes into `out`.
+
+        Raises:
+            ValueError: if the observation is not what the space says.
+        """
+        if seed is not None:
+            self._rng = np.random.default_rng(seed)
+        if self.screen.life_loss and seed is None and not self._ended:
+            observation, _, terminated, truncated, info = self.env.step(self._action(0))
+            if not (terminated or truncated):
+                self._lives = info.get("lives", 0)
+                self._show(observation, None, out)
+                return
+        observation, info = self.env.reset(seed=seed)
+        for _ in range(self._rng.integers(self.screen.no_ops + 1) if self.screen.no_ops else 0):
+            observation, _, terminated, truncated, info = self.env.step(self._action(0))
+            if terminated or truncated:
+                observation, info = self.env.reset()
+        self._last, self._ended, self._lives = 0, False, info.get("lives", 0)
+        self._show(observation, None, out)
+
+    def step(self, action: int, out: NDArray[Any]) -> tuple[float, bool, bool]:
+        """Step one decision; what it shows then goes into `out`. Returns (reward, terminated, truncated).
+
+        Raises:
+            ValueError: if reward or observation are no numbers, or not what the space says.
+        """
+        screen, before, total = self.screen, None, 0.0
+        for left in reversed(range(screen.frame_skip)):
+            if screen.sticky and self._rng.random() < screen.sticky:
+                action = self._last
+            self._last = action
+            observation, reward, terminated, truncated, info = self.env.step(self._action(action))
+            total += float(reward)
+            self._ended = bool(terminated or truncated)
+            if screen.life_loss:
+                lost, self._lives = info.get("lives", 0) < self._lives, info.get("lives", 0)
+                terminated = terminated or lost
+            if terminated or truncated:
+                break
+            if screen.pool and left == 1:
+                before = self._look(observation).copy()
+        if not np.isfinite(total):
+            raise ValueError(f"the reward is {total}")
+        self._show(observation, before, out)
+        return total, bool(terminated), bool(truncated)
+
+    def render(self) -> Any:
+        """Return what a person sees."""
+        return self.env.render()
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+    def _action(self, action: int) -> Any:
+        space = self.env.action_space
+        if isinstance(space, spaces.MultiDiscrete):
+            return np.array(np.unravel_index(action, space.nvec)) + space.start
+        assert isinstance(space, spaces.Discrete)
+        return action + space.start.item()
+
+    def _rendered(self) -> NDArray[np.uint8]:
+        picture = self.env.render()
+        if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
+            raise ValueError(f"{self.env_id} renders no picture [height, width, 3] in the mode rgb_array")
+        if picture.dtype != np.uint8:
+            raise ValueError(f"{self.env_id} renders {picture.dtype}, where uint8 is expected")
+        return picture
+
+    def _look(self, observation: Any) -> NDArray[np.uint8]:
+        """Return the picture that it shows now, checked."""
+        picture: NDArray[np.uint8] = self._rendered() if self.screen.pixels else np.asarray(observation)
+        if picture.shape != self._picture or picture.dtype != np.uint8:
+            raise ValueError(
+                f"the observation is {picture.dtype} {list(picture.shape)}, not uint8 {list(self._picture or ())}"
+            )
+        return picture
+
+    def _show(self, observation: Any, before: NDArray[np.uint8] | None, out: NDArray[Any]) -> None:
+        if self._picture is not None:
+            picture = self._look(observation)
+            shrink(gray(picture if before is None else np.maximum(picture, before)), out[0])
+            return
+        space = self.env.observation_space
+        if isinstance(space, spaces.Box):
+            numbers = np.asarray(observation)
+            if numbers.shape != space.shape:
+                raise ValueError(f"the observation has the shape {list(numbers.shape)}, not {list(space.shape)}")
+        else:
+            numbers = np.asarray(spaces.flatten(space, observation))
+        out.reshape(-1)[:] = numbers.reshape(-1)
+        if not np.isfinite(out).all():
+            raise ValueError(f"the observation is not finite: {numbers}")
+
+
+def _parts(space: spaces.Space[Any]) -> list[spaces.Space[Any]]:
+    """All spaces that this one is made of."""
+    if isinstance(space, spaces.Dict):
+        inner = list(space.spaces.values())
+    elif isinstance(space, spaces.Tuple):
+        inner = list(space.spaces)
+    else:
+        return [space]
+    return [part for each in inner for part in _parts(each)]

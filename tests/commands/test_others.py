@@ -1,0 +1,118 @@
+"""Training on environments of others: code that only the user names, and what happens when it fails."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import play
+import train
+from experiment import checkpoint
+from tests.commands.running import TINY, command, everything, refused
+
+FLAGS = [*TINY, "--frames", "1", "--total-steps", "160", "--evaluate-seconds", "0", "--out", "run", "--quiet"]
+FAULTY = "tests.envs.faulty:Faulty"
+FAULT = ["--env-arg", "fault=raising", "seed=2007", "step=3"]  # in game 2's third episode, at the 25th step of all
+
+
+def config(run: Path) -> dict[str, object]:
+    return json.loads((run / "config.json").read_text())["config"]["game"]  # type: ignore[no-any-return]
+
+
+def test_a_failure_stops_training_and_a_run_goes_on_if_its_code_is_named_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = command(" ".join(["train.py", *FLAGS, "--env", FAULTY, *FAULT, "--workers", "2"]), tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    *before, last = done.stderr.splitlines()
+    what = "at step 3 of its episode: RuntimeError: the left wing fell off"
+    saved = "saved at 64 steps, go on with --resume run"  # the third rollout of 4 x 8 steps was under way
+    assert re.fullmatch(rf"error: environment 2 .*{what}; {saved}", last)
+    assert 'faulty.py", line' in "\n".join(before)
+    monkeypatch.chdir(tmp_path)
+    tensors, _ = checkpoint.load(checkpoint.latest(Path("run")))
+    assert int(tensors["actor.steps"]) == 64
+    refused(train.main, "--resume run", f"--env {FAULTY}", "no code")
+    refused(train.main, "--resume run --env tests.envs.faulty:Shy", f"plays {FAULTY}, not tests.envs.faulty:Shy")
+    assert train.main(["--resume", "run", "--env", FAULTY, "--quiet"]) == 0
+    newest = checkpoint.latest(Path("run"))
+    assert newest.name == "000000160"
+    refused(play.main, f"{newest} --headless", f"--env {FAULTY}")
+    capsys.readouterr()
+    assert play.main([str(newest), "--json", "--episodes", "3", "--score-cap", "0", "--env", FAULTY]) == 0
+    assert json.loads(capsys.readouterr().out)["score_mean"] == 55  # 1 + ... + 10
+
+
+def test_a_restart_lets_training_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert train.main([*FLAGS, "--env", FAULTY, *FAULT, "--on-env-error", "restart", "--workers", "2"]) == 0
+    assert checkpoint.latest(Path("run")).name == "000000160"
+    assert config(Path("run"))["on_env_error"] == "restart"
+
+
+MINE = """
+import pathlib
+import gymnasium as gym
+pathlib.Path("imported").write_text("")
+class Mine(gym.Wrapper):
+    def __init__(self, speed=1, **settings):
+        super().__init__(gym.make("CartPole-v1", **settings))
+        assert speed == 2
+gym.register("Registered-v0", Mine)
+"""
+
+
+@pytest.mark.parametrize("env", ["mine:Mine", "mine:Registered-v0"])
+def test_settings_that_name_a_module_import_nothing(env: str, run: Path) -> None:
+    about = json.loads((run / "config.json").read_text())
+    about["config"]["game"]["env"] = env
+    (run / "config.json").write_text(json.dumps(about))
+    Path("mine.py").write_text(MINE)
+    refused(play.main, "run --headless", f"--env {env}")  # which also finds that no file was written
+    refused(play.main, "run --record film.mp4", f"--env {env}")
+    refused(train.main, "--resume run", f"--env {env}")
+
+
+def test_an_environment_in_the_current_folder_trains(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(MINE)
+    done = command(" ".join(["train.py", *FLAGS, "--env", "mine:Mine", "--env-arg", "speed=2"]), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "imported").exists()
+    assert "run/config.json" in {str(Path(path).relative_to(tmp_path)) for path in everything(tmp_path)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--env nowhere:Mine", ["can't be made", "No module named 'nowhere'"]),
+        ("--env tests.envs.screens:Flim", ["has no Flim", "Film"]),
+        ("--env CartPole-v1 --env-arg hosting=3", ["--env-arg hosting", "Wingbeat"]),
+        ("--env CartPole-v1 --sticky 1", ["--sticky", "below 1"]),
+        ("--env CartPole-v1 --workers -1", ["--workers"]),
+        ("--env CartPole-v1 --env-seconds 0", ["--env-seconds"]),
+        ("--env CartPole-v1 --on-env-error ignore", ["--on-env-error", "restart"]),
+        ("--env CartPole-v1 --screen nes", ["--screen", "atari"]),
+        ("--env Pendulum-v1", ["only Discrete actions"]),
+        ("--pixels", ["--pixels", "of others"]),
+        ("--workers 2", ["--workers", "of others"]),
+        ("--on-env-error restart", ["--on-env-error", "of others"]),
+    ],
+)
+def test_what_can_not_be_meant_is_refused(
+    arguments: str, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(train.main, f"ppo --precision fp32 --threads 1 {arguments}", *words)
+
+
+def test_runs_from_before_there_were_screens_are_read_as_they_were(run: Path) -> None:
+    from agents.build import GameConfig, Settings
+
+    about = json.loads((run / "config.json").read_text())["config"]
+    known = {"env", "preset", "frame_skip", "env_arg"}
+    about["game"] = {key: value for key, value in about["game"].items() if key in known} | {"frame_skip": 2}
+    assert Settings.parse(json.loads(json.dumps(about)), "there").game == GameConfig(frame_skip=2)
+    about["game"]["env"] = "CartPole-v1"
+    assert Settings.parse(about, "there").game.skip == 1

@@ -1,0 +1,93 @@
+"""Environments whose pictures and numbers tell what was done to them."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+
+class Film(gym.Env[Any, Any]):
+    """Frame t is all of brightness 10 t, or 255 on the left half of odd frames if it flickers; the reward is 2 t.
+
+    Args:
+        shape: of the observation.
+        flicker: see above.
+        lives: lost one by one at every fifth frame, the last of which ends the game.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 60}
+
+    def __init__(
+        self,
+        shape: tuple[int, ...] = (20, 30, 3),
+        flicker: bool = False,
+        lives: int = 1,
+        render_mode: str | None = None,
+    ) -> None:
+        self.observation_space = spaces.Box(0, 255, shape, np.uint8)
+        self.action_space = spaces.Discrete(5, start=3)
+        self.render_mode, self._flicker, self._all = render_mode, flicker, lives
+        self._t, self.lives = 0, lives
+        self.actions: list[int] = []
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._t, self.lives, self.actions = 0, self._all, []
+        return self._frame(self.observation_space.shape or ()), {"lives": self.lives}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action)
+        self.actions.append(int(action))
+        self._t += 1
+        self.lives -= self._t % 5 == 0
+        frame = self._frame(self.observation_space.shape or ())
+        return frame, -2.0 * self._t, self.lives == 0, False, {"lives": self.lives}
+
+    def render(self) -> Any:
+        return self._frame((48, 64, 3))
+
+    def _frame(self, shape: tuple[int, ...]) -> Any:
+        frame = np.full(shape, 10 * self._t % 256, np.uint8)
+        if self._flicker and self._t % 2:
+            frame[:, : shape[1] // 2] = 255
+        return frame
+
+
+class Parts(gym.Env[Any, Any]):
+    """A dict of numbers, and actions of several parts; the observation tells what the last action was."""
+
+    def __init__(self, picture: bool = False, text: bool = False, levers: int = 3) -> None:
+        parts: dict[str, spaces.Space[Any]] = {
+            "last": spaces.Box(-1, 100, (2,), np.float64),
+            "place": spaces.Discrete(4),
+        }
+        if picture:
+            parts["eye"] = spaces.Box(0, 255, (16, 16), np.uint8)
+        if text:
+            parts["speech"] = spaces.Sequence(spaces.Discrete(2))
+        self.observation_space = spaces.Dict(parts)
+        self.action_space = spaces.MultiDiscrete([2, levers])
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return {"last": np.array([-1.0, -1.0]), "place": 2}, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return {"last": np.asarray(action, np.float64), "place": 3}, 0.0, False, False, {}
+
+
+class Blind(gym.Env[Any, Any]):
+    """It renders nothing."""
+
+    observation_space = spaces.Box(0, 1, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return np.zeros(2, np.float32), 0.0, False, False, {}

@@ -1,0 +1,228 @@
+"""Others' pictures, actions and names: what an agent gets of them."""
+
+import importlib.util
+import sys
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from envs.adapter import AdaptedVectorEnv
+from envs.guest import FAMILIES, Guest
+from envs.screen import Screen, gray, picture_size, shrink
+
+FILM = "tests.envs.screens:Film"
+
+
+def film(screen: Screen | None = None, **settings: Any) -> tuple[Guest, Any, Any]:
+    """Return a guest, what it shows (filled by reset and step), and the environment inside."""
+    guest = Guest(FILM, settings, screen or Screen())
+    out = np.zeros(guest.observation_space.shape, np.uint8)
+    guest.reset(0, out)
+    return guest, out, guest.env.unwrapped
+
+
+@pytest.mark.parametrize("size", [(210, 160), (84, 100), (400, 600), (90, 85), (96, 96)])
+def test_pictures_are_reduced_by_area_averaging(size: tuple[int, int]) -> None:
+    """Known from elsewhere: enlarge each pixel so often that the new ones cover whole numbers of them, and average."""
+    picture = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    small = np.zeros((84, 84), np.uint8)
+    shrink(picture, small)
+    wanted = picture.astype(np.float64)
+    for axis in (0, 1):
+        old = wanted.shape[axis]
+        copies = np.lcm(old, 84) // old
+        wanted = np.repeat(wanted, copies, axis)
+        shape = [*wanted.shape]
+        shape[axis : axis + 1] = [84, shape[axis] // 84]
+        wanted = wanted.reshape(shape).mean(axis + 1)
+    assert np.abs(small - wanted).max() < 0.51
+
+
+def test_gray_is_pillows_luma_whatever_the_channels() -> None:
+    color = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    wanted = np.asarray(Image.fromarray(color).convert("L"))
+    assert np.array_equal(gray(color), wanted)
+    assert np.array_equal(gray(np.ascontiguousarray(color.transpose(2, 0, 1))), wanted)
+    for plain in (wanted, wanted[..., None], wanted[None]):
+        assert np.array_equal(gray(plain), wanted)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [
+        ((210, 160, 3), (84, 84)),
+        ((3, 96, 64), (84, 64)),
+        ((1, 20, 30), (20, 30)),
+        ((20, 30, 1), (20, 30)),
+        ((20, 90), (20, 84)),
+        ((7, 7, 3), None),
+        ((128,), None),
+        ((20, 30, 4), None),
+    ],
+)
+def test_pictures_and_boards_are_told_apart(shape: tuple[int, ...], size: tuple[int, int] | None) -> None:
+    guest, out, env = film(shape=shape)
+    assert (picture_size(env.observation_space) is None) == (size is None)
+    if size is None:
+        assert out.shape == (1, 1, np.prod(shape))
+        assert guest.observation_space.dtype == np.float32
+        return
+    assert out.shape == (1, *size)
+    for t in (1, 2, 3):
+        assert guest.step(1, out) == (-2.0 * t, False, False)
+        assert (out == 10 * t).all()
+        assert env.actions[-1] == 4  # the space starts at 3
+
+
+def test_frames_are_skipped_rewards_added_and_the_last_two_pooled() -> None:
+    for pool in (False, True):
+        guest, out, env = film(Screen(frame_skip=4, pool=pool), flicker=True, lives=5)
+        reward, terminated, _ = guest.step(2, out)
+        assert reward == -2 * (1 + 2 + 3 + 4)
+        assert env.actions == [5] * 4
+        assert not terminated
+        assert (out[0, :, 15:] == 40).all()
+        assert (out[0, :, :15] == (255 if pool else 40)).all()  # frame 3 flickered
+        assert guest.step(2, out)[0] == -2 * (5 + 6 + 7 + 8)
+
+
+def test_an_episode_that_ends_within_a_skip_ends_there() -> None:
+    guest, out, env = film(Screen(frame_skip=4, pool=True))
+    guest.step(0, out)
+    assert guest.step(0, out) == (-10.0, True, False)
+    assert len(env.actions) == 5
+    assert (out == 50).all()
+
+
+def test_a_lost_life_ends_an_episode_but_not_the_game() -> None:
+    guest, out, env = film(Screen(life_loss=True), lives=2)
+    ends = [guest.step(0, out)[1] for _ in range(5)]
+    assert ends == [False] * 4 + [True]
+    guest.reset(None, out)
+    assert len(env.actions) == 6
+    assert (out == 60).all()
+    assert [guest.step(0, out)[1] for _ in range(4)] == [False] * 3 + [True]
+    guest.reset(None, out)  # no life is left
+    assert env.actions == []
+    guest.step(0, out)
+    guest.reset(5, out)  # a seed is for a new game, always
+    assert env.actions == []
+
+
+def test_actions_stick_as_often_as_they_should() -> None:
+    guest, out, env = film(Screen(sticky=0.25), lives=1000)
+    rng = np.random.default_rng(1)
+    wanted = rng.integers(0, 5, 4000)
+    for action in wanted:
+        guest.step(int(action), out)
+    done = np.array(env.actions) - 3
+    stuck = done != wanted
+    assert all(done[i] == done[i - 1] for i in np.flatnonzero(stuck) if i)
+    assert abs(stuck.mean() - 0.25 * 0.8) < 0.03  # a fifth of what sticks was wanted anyway
+
+
+def test_episodes_begin_with_a_number_of_no_ops() -> None:
+    guest, out, env = film(Screen(no_ops=3), lives=10)
+    begun = []
+    for _ in range(200):
+        guest.reset(None, out)
+        assert set(env.actions) <= {3}
+        begun.append(len(env.actions))
+    assert set(begun) == {0, 1, 2, 3}
+
+
+def test_rewards_are_clipped_for_the_agent_and_not_for_the_score() -> None:
+    envs = AdaptedVectorEnv(FILM, 2, screen=Screen(clip_rewards=True))
+    envs.reset(seed=0)
+    for t in (1, 2, 3):
+        _, rewards, *_, info = envs.step(np.zeros(2, np.int64))
+        assert rewards.tolist() == [-1, -1]
+        assert info["score"].tolist() == [-t * (t + 1)] * 2
+
+
+def test_pixels_are_what_a_person_sees() -> None:
+    envs = AdaptedVectorEnv("CartPole-v1", 1, render_mode="rgb_array", screen=Screen(pixels=True))
+    before, _ = envs.reset(seed=0)
+    for _ in range(8):
+        after, *_ = envs.step(np.array([1]))
+    (picture,) = envs.render() or ()
+    wanted = np.asarray(Image.fromarray(picture).convert("L"), np.float64)
+    columns = np.repeat(wanted, 7, 1).reshape(400, 84, -1).mean(2)  # 600 x 7 = 84 x 50, 400 x 21 = 84 x 100
+    assert np.abs(after[0, 0] - np.repeat(columns, 21, 0).reshape(84, -1, 84).mean(1)).max() < 0.51
+    assert (before != after).any()
+
+
+def test_parts_become_numbers_and_combinations_actions() -> None:
+    envs = AdaptedVectorEnv("tests.envs.screens:Parts", 6)
+    assert envs.single_action_space.n == 6  # type: ignore[attr-defined]
+    first, _ = envs.reset(seed=0)
+    assert first.shape == (6, 1, 1, 6)
+    assert first[0].ravel().tolist() == [-1, -1, 0, 0, 1, 0]
+    shown, *_ = envs.step(np.arange(6))
+    assert shown[:, 0, 0, :2].tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+    assert shown[:, 0, 0, 2:].tolist() == [[0, 0, 0, 1]] * 6
+
+
+@pytest.mark.parametrize(
+    ("env_id", "screen", "settings", "why"),
+    [
+        ("tests.envs.screens:Parts", Screen(), {"picture": True}, "pictures among other things, .*--pixels"),
+        ("tests.envs.screens:Parts", Screen(), {"text": True}, "not of one size; try --pixels"),
+        ("tests.envs.screens:Parts", Screen(), {"levers": 5000}, "at most 4096 combinations"),
+        ("tests.envs.screens:Blind", Screen(pixels=True), {}, "can't be seen as pixels: NotImplementedError"),
+        ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Parts, Blind"),
+        ("tests.envs.faulty:make_nothing", Screen(), {}, "NoneType, which is no gymnasium.Env"),
+        (
+            "tests.envs.nowhere:Film",
+            Screen(),
+            {},
+            "can't be made: ModuleNotFoundError: No module named 'tests.envs.nowhere'",
+        ),
+        (FILM, Screen(), {"color": "red"}, "unexpected keyword argument 'color'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(env_id: str, screen: Screen, settings: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        AdaptedVectorEnv(env_id, 1, screen=screen, **settings)
+
+
+def test_a_function_makes_environments_too_and_a_module_registers_them() -> None:
+    assert Guest("tests.envs.faulty:make_faulty", {"length": 5}, Screen()).actions == 2
+    assert Guest("flappy_bird_gymnasium:FlappyBird-v0", {"use_lidar": False}, Screen()).actions == 2
+
+
+OTHERS = [
+    ("LunarLander-v3", Screen(), "Box2D"),
+    ("CarRacing-v3", Screen(), "Box2D"),
+    ("ALE/Pong-v5", Screen(frame_skip=4, pool=True), "ale_py"),
+    ("MiniGrid-Empty-5x5-v0", Screen(pixels=True), "minigrid"),
+    ("MinAtar/Breakout-v1", Screen(), "minatar"),
+    ("FlappyBird-v0", Screen(pixels=True), "flappy_bird_gymnasium"),
+]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize(("env_id", "screen", "package"), OTHERS)
+def test_well_known_environments_play(env_id: str, screen: Screen, package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{env_id} needs {package}, which is not installed")
+    settings = {"continuous": False} if env_id.startswith("CarRacing") else {}
+    envs = AdaptedVectorEnv(env_id, 2, screen=screen, **settings)
+    shown = [envs.reset(seed=3)[0]]
+    actions = int(envs.single_action_space.n)  # type: ignore[attr-defined]
+    for t in range(40):
+        shown.append(envs.step(np.array([t % actions, (t // 2) % actions]))[0])
+    assert sum((before != after).any() for before, after in pairwise(shown)) > 10
+    envs.close()
+
+
+@pytest.mark.parametrize("start", FAMILIES)
+def test_a_package_that_is_missing_is_named(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, package = FAMILIES[start]
+    monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr("gymnasium.registry", {})
+    with pytest.raises(ValueError, match=f"pip install {package}"):
+        Guest(start + "Nothing-v0" if start[-1] in "/-" else start, {}, Screen())
