@@ -1,12 +1,13 @@
-"""Training steps a second: Wingbeat's PPO and Stable-Baselines3's, equal in everything that can be equal.
+"""Training steps a second: Wingbeat's PPO, A2C and DQN and Stable-Baselines3's, equal in all that can be equal.
 
     python -m benchmarks.train_throughput --json
 
 Both learn wingbeat/FlappyBird-v0 with the same encoder, optimizer, number of games, rollout, minibatch, epochs
 and threads, each repeat in a fresh process, in turn. Stable-Baselines3 gets the games as its users would make
 them (make_vec_env and VecFrameStack) and computes in fp32, the only format it has on a CPU; ours is
-measured in fp32 too, and in bf16. The share of the FLOP limit is: FLOP of
-one step (rollout's forward pass and the training pass) times steps a second, over the FLOP/s that a large
+measured in fp32 too, and in bf16. DQN is the plain one with n-step returns, all that both have, and one gradient
+step of as many transitions follows as many steps in both. The share of the FLOP limit is: FLOP of
+one step (network passes while playing and learning) times steps a second, over the FLOP/s that a large
 matrix product in the same format reaches on this machine.
 """
 
@@ -15,22 +16,28 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
-import tyro
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, print_json, summary
+from experiment.command import main_line, parse
+from experiment.errors import UserError
 
 CONTESTANTS = ("wingbeat bf16", "wingbeat fp32", "sb3 fp32")
+WARM_UP = 12_000  # steps before the clock starts; DQN learns from 5,000 on
+CAPACITY = 50_000  # of DQN's replay: Stable-Baselines3's takes 28 kB a transition
+Algorithm = Literal["ppo", "a2c", "dqn"]
 
 
 @dataclass
 class Settings:
     """What to measure."""
 
+    algorithms: tuple[Algorithm, ...] = get_args(Algorithm)
+    """who learns"""
     repeats: int = 3
     """fresh processes of each"""
     seconds: float = 15.0
@@ -43,75 +50,114 @@ class Settings:
     """measure only this one, in this process, and print its steps a second; for internal use"""
 
 
-def ours(precision: str, seconds: float) -> dict[str, float]:
-    """Train with our PPO; returns steps a second and the share of the FLOP limit."""
-    from agents.build import EyesConfig, GameConfig, Settings, make_algorithm
+def learner_config(algorithm: Algorithm) -> Any:
+    """Return our settings: the defaults, and of DQN the parts that Stable-Baselines3's has."""
+    from agents.a2c import A2CConfig
+    from agents.dqn import DQNConfig
     from agents.ppo import PPOConfig
 
-    config = PPOConfig()
-    settings = Settings("ppo", GameConfig(), EyesConfig(), config, 10**9, 0, "cpu", precision, 0)
-    algorithm = make_algorithm(settings)
-    for _ in range(3):
-        algorithm.iterate()
-    first, start = algorithm.steps, time.perf_counter()
+    if algorithm == "dqn":
+        return DQNConfig(double=False, dueling=False, capacity=CAPACITY)
+    return PPOConfig() if algorithm == "ppo" else A2CConfig()
+
+
+def ours(algorithm: Algorithm, precision: str, seconds: float) -> dict[str, float]:
+    """Train with ours; returns steps a second and the share of the FLOP limit."""
+    from agents.build import EyesConfig, GameConfig, Settings, make_algorithm
+
+    config = learner_config(algorithm)
+    agent: Any = make_algorithm(Settings(algorithm, GameConfig(), EyesConfig(), config, 10**9, 0, "cpu", precision, 0))
+    while agent.steps < WARM_UP:
+        agent.iterate()
+    first, start = agent.steps, time.perf_counter()
     while time.perf_counter() - start < seconds:
-        algorithm.iterate()
-    rate = (algorithm.steps - first) / (time.perf_counter() - start)
-    forward, training = flop_per_sample(algorithm.learner.network)  # type: ignore[attr-defined]
-    return {"rate": rate, "share": rate * (forward + config.epochs * training) / peak_flops(precision)}
+        agent.iterate()
+    rate = (agent.steps - first) / (time.perf_counter() - start)
+    forward, training = flop_per_sample(agent.learner.network)
+    flop = {
+        "ppo": lambda: forward + config.epochs * training,
+        "a2c": lambda: forward + training,
+        "dqn": lambda: forward + config.replay_ratio * (forward + training),  # the target network looks, too
+    }[algorithm]()
+    return {"rate": rate, "share": rate * flop / peak_flops(precision)}
 
 
-def theirs(seconds: float) -> dict[str, float]:
-    """Train with Stable-Baselines3's PPO; returns steps a second."""
-    from stable_baselines3 import PPO
-    from stable_baselines3.common.callbacks import BaseCallback
+def sb3_model(algorithm: Algorithm) -> Any:
+    """Make Stable-Baselines3's agent with settings equal to ours."""
+    from stable_baselines3 import A2C, DQN, PPO
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecFrameStack
 
     from agents.optimizer import HiddenMuon
-    from agents.ppo import PPOConfig
     from perception import EncoderSpec, make_encoder
     from perception.sb3 import EncoderExtractor
 
+    config = learner_config(algorithm)
+    games = make_vec_env("envs:wingbeat/FlappyBird-v0", config.num_envs, env_kwargs={"frame_skip": 2})
+    eyes = {
+        "features_extractor_class": EncoderExtractor,
+        "features_extractor_kwargs": {"encoder": make_encoder(EncoderSpec())},
+        "normalize_images": False,
+        "net_arch": [],
+    }
+    settings: dict[str, Any] = {
+        "policy": "CnnPolicy",
+        "env": VecFrameStack(games, 2, channels_order="first"),
+        "learning_rate": config.learning_rate,
+        "gamma": config.gamma,
+        "max_grad_norm": config.max_grad_norm,
+        "policy_kwargs": eyes,
+        "device": "cpu",
+        "seed": 0,
+    }
+    if algorithm == "dqn":
+        # One gradient step for as many steps of the games as ours.
+        every = round(config.batch_size / config.replay_ratio)
+        model: Any = DQN(
+            buffer_size=config.capacity,
+            learning_starts=config.learning_starts,
+            batch_size=config.batch_size,
+            train_freq=every // config.num_envs,
+            gradient_steps=1,
+            n_steps=config.n_step,
+            tau=1 - config.averaging,
+            target_update_interval=every,
+            **settings,
+        )
+        network = model.policy.q_net
+    else:
+        settings |= {"n_steps": config.rollout_steps, "gae_lambda": config.gae_lambda, "ent_coef": config.entropy_coef}
+        if algorithm == "ppo":
+            model = PPO(batch_size=config.minibatch, n_epochs=config.epochs, **settings)
+        else:
+            model = A2C(**settings)
+        network = model.policy
+    # SB3 sets one learning rate for both parts; how long a step takes does not depend on it.
+    model.policy.optimizer = HiddenMuon(network, network.features_extractor, config.learning_rate, config.muon_rate)
+    return model
+
+
+def theirs(algorithm: Algorithm, seconds: float) -> dict[str, float]:
+    """Train with Stable-Baselines3's; returns steps a second."""
+    from stable_baselines3.common.callbacks import BaseCallback
+
     class Clock(BaseCallback):
-        """Times whole iterations, rollout and update, from the third one on."""
+        """Times whole iterations, rollout and update."""
 
         def __init__(self) -> None:
             super().__init__()
             self.marks: list[tuple[float, int]] = []
 
         def _on_rollout_start(self) -> None:
-            self.marks.append((time.perf_counter(), self.num_timesteps))
+            if self.num_timesteps >= WARM_UP:
+                self.marks.append((time.perf_counter(), self.num_timesteps))
 
         def _on_step(self) -> bool:
-            return len(self.marks) < 4 or self.marks[-1][0] - self.marks[3][0] < seconds
+            return not self.marks or self.marks[-1][0] - self.marks[0][0] < seconds
 
-    config, clock = PPOConfig(), Clock()
-    envs = make_vec_env("envs:wingbeat/FlappyBird-v0", config.num_envs, env_kwargs={"frame_skip": 2})
-    model = PPO(
-        "CnnPolicy",
-        VecFrameStack(envs, 2, channels_order="first"),
-        n_steps=config.rollout_steps,
-        batch_size=config.minibatch,
-        n_epochs=config.epochs,
-        learning_rate=config.learning_rate,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        ent_coef=config.entropy_coef,
-        policy_kwargs={
-            "features_extractor_class": EncoderExtractor,
-            "features_extractor_kwargs": {"encoder": make_encoder(EncoderSpec())},
-            "normalize_images": False,
-            "net_arch": [],
-        },
-        device="cpu",
-        seed=0,
-    )
-    # SB3 sets one learning rate for both parts; how long a step takes does not depend on it.
-    hidden = model.policy.features_extractor
-    model.policy.optimizer = HiddenMuon(model.policy, hidden, config.learning_rate, config.muon_rate)  # type: ignore[assignment]
-    model.learn(10**9, callback=clock)
-    (start, first), (end, last) = clock.marks[3], clock.marks[-1]
+    clock = Clock()
+    sb3_model(algorithm).learn(10**9, callback=clock)
+    (start, first), (end, last) = clock.marks[0], clock.marks[-1]
     return {"rate": (last - first) / (end - start)}
 
 
@@ -145,36 +191,33 @@ def peak_flops(precision: str) -> float:
 
 
 def _measure_here(settings: Settings) -> None:
+    (algorithm,) = settings.algorithms
     name, _, precision = settings.contestant.partition(" ")
     if name == "wingbeat":
         from agents.device import set_threads
 
         set_threads(settings.threads)
-        print(json.dumps(ours(precision, settings.seconds)))
+        print(json.dumps(ours(algorithm, precision, settings.seconds)))
     else:
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        print(json.dumps(theirs(settings.seconds)))
+        print(json.dumps(theirs(algorithm, settings.seconds)))
 
 
-def measure(settings: Settings) -> dict[str, Any]:
-    """Run all contestants in turn, each in a fresh process."""
+def measure(algorithm: Algorithm, settings: Settings) -> dict[str, Any]:
+    """Run all contestants with one algorithm in turn, each in a fresh process."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
     for _ in range(settings.repeats):
         for name, results in found.items():
             flags = [f"--contestant={name}", f"--seconds={settings.seconds}", f"--threads={settings.threads}"]
-            command = [sys.executable, "-W", "ignore", "-m", "benchmarks.train_throughput", *flags]
-            done = subprocess.run(command, capture_output=True, text=True)
+            module = ["-m", "benchmarks.train_throughput", "--algorithms", algorithm]
+            done = subprocess.run([sys.executable, "-W", "ignore", *module, *flags], capture_output=True, text=True)
             if done.returncode:
-                raise SystemExit(f"{name} failed: {done.stderr.strip()}")
+                raise SystemExit(f"{algorithm}, {name} failed: {done.stderr.strip()}")
             results.append(json.loads(done.stdout.splitlines()[-1]))
     rates = {name: [result["rate"] for result in results] for name, results in found.items()}
     theirs_ = rates["sb3 fp32"]
     return {
-        "benchmark": "train_throughput",
-        "env": "wingbeat/FlappyBird-v0",
-        "threads": settings.threads or "one a core",
-        "machine": machine("torch", "stable-baselines3", "numba"),
         "steps_per_second": {name: summary(values) for name, values in rates.items()},
         "times_sb3": {
             name: summary([mine / other for mine, other in zip(values, theirs_, strict=True)])
@@ -188,23 +231,33 @@ def measure(settings: Settings) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure and print."""
-    settings = tyro.cli(Settings, description=__doc__)
+def main(argv: list[str]) -> int:
+    """Measure and print; returns the exit code."""
+    settings = parse(Settings, argv, "-m benchmarks.train_throughput", __doc__ or "")
+    if settings.repeats < 1 or not settings.seconds > 0:
+        raise UserError("--repeats must be at least 1 and --seconds more than 0")
     if settings.contestant:
         _measure_here(settings)
-        return
-    answer = measure(settings)
+        return 0
+    about = {
+        "benchmark": "train_throughput",
+        "env": "wingbeat/FlappyBird-v0",
+        "threads": settings.threads or "one a core",
+        "machine": machine("torch", "stable-baselines3", "numba"),
+    }
+    answers = {algorithm: measure(algorithm, settings) for algorithm in settings.algorithms}
     if settings.json:
-        print_json(answer)
-        return
-    table = Table("", "steps/s", "times SB3", "of the FLOP limit", title=f"PPO on {answer['machine']['cpu']}")
-    for name, values in answer["steps_per_second"].items():
-        share = answer["share_of_flop_limit"].get(name)
-        row = [f"{values['median']:,.0f}", f"{answer['times_sb3'][name]['median']:.2f}"]
-        table.add_row(name, *row, f"{share['median']:.0%}" if share else "")
+        print_json({**about, "algorithms": answers})
+        return 0
+    table = Table("", "", "steps/s", "times SB3", "of the FLOP limit", title=f"Training on {about['machine']['cpu']}")
+    for algorithm, answer in answers.items():
+        for name, values in answer["steps_per_second"].items():
+            share = answer["share_of_flop_limit"].get(name)
+            row = [f"{values['median']:,.0f}", f"{answer['times_sb3'][name]['median']:.2f}"]
+            table.add_row(algorithm, name, *row, f"{share['median']:.0%}" if share else "")
     Console().print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    main_line(main)
