@@ -287,11 +287,13 @@ class Player:
         settings: of its run.
         act: greedy actions, int64 [n], for uint8 [n, frames, height, width].
         steps: decisions it was trained for.
+        network: what chooses, as `agents.saliency` takes it.
     """
 
     settings: Settings
     act: Callable[[Tensor], Tensor]
     steps: int
+    network: torch.nn.Module
 
 
 def load_player(path: Path, device: str = "auto") -> Player:
@@ -323,4 +325,4 @@ def load_player(path: Path, device: str = "auto") -> Player:
     network.load_state_dict(weights)
     network.to(settings.device).eval()
     policy = GreedyPolicy(network, torch.device(settings.device), settings.precision)
-    return Player(settings, policy, int(meta["steps"]))
+    return Player(settings, policy, int(meta["steps"]), network)
