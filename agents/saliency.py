@@ -81,15 +81,16 @@ def occlusion_saliency(
     x, scores = _centred(network, observation, memory)
     action = _best(scores, x)
     rows, columns = (_covering(length, patch, stride, x.device) for length in x.shape[2:])
-    # [patches down, patches across, height, width], one for each patch
-    patches = (rows[:, None, :, None] & columns[None, :, None, :]).flatten(0, 1)
+    places = torch.cartesian_prod(torch.arange(len(rows)), torch.arange(len(columns)))  # [patches, 2]
+    lost = []
     with torch.no_grad():
-        lost = [
-            preference(scores(x), action) - preference(scores(x * ~hidden[:, None]), action)
-            for hidden in torch.split(patches, BATCH)
-        ]
-        total = torch.einsum("p,phw->hw", torch.cat(lost), patches.float())
-    return _shares(total / patches.sum(0))
+        whole = preference(scores(x), action)
+        for down, across in (part.T for part in torch.split(places, BATCH)):
+            hidden = rows[down][:, :, None] & columns[across][:, None, :]  # [patches, height, width]
+            lost.append(whole - preference(scores(x * ~hidden[:, None]), action))
+    losses = torch.cat(lost).view(len(rows), len(columns))
+    total = rows.float().T @ losses @ columns.float()  # over the patches that a pixel is in
+    return _shares(total / (rows.sum(0)[:, None] * columns.sum(0)))
 
 
 def preference(scores: Tensor, action: int) -> Tensor:
