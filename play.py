@@ -33,6 +33,9 @@ class Play:
     """which episodes; an evaluation's have no seed in common with training"""
     json: bool = False
     """print the evaluation as one JSON object"""
+    report: str | None = None
+    """evaluate, and write all about the run on one page that stands for itself; the file's name, .html, may be left
+    away: it is then report.html in the run's folder, or here for the shipped agent"""
     record: Path | None = None
     """write a film of one episode to this file, .mp4 or .gif, or its last picture, .png"""
     seconds: float = 60.0
@@ -49,7 +52,7 @@ class Play:
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
-    command = parse(Play, argv, "play.py")
+    command = parse(Play, _name_report(argv), "play.py")
     for name in ("episodes", "seconds", "scale"):
         if not 0 < getattr(command, name) < float("inf"):
             raise UserError(f"--{name} must be more than 0, not {getattr(command, name)}")
@@ -59,6 +62,8 @@ def main(argv: list[str]) -> int:
         from experiment.pictures import check_film_name
 
         check_film_name(command.record)
+    if command.report and Path(command.report).suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--report writes .html files, not {command.report}")
     if command.human:
         return _human(command)
     from agents.build import load_player
@@ -69,6 +74,8 @@ def main(argv: list[str]) -> int:
     game.make(1)  # what does not fit is refused before anything is shown
     if command.record:
         return _record(command.record, command, player)
+    if command.report is not None:
+        return _report(command, player)
     if command.headless or command.json:
         return _evaluate(command, player)
     from experiment.window import watch
@@ -82,9 +89,20 @@ def _shipped() -> Path:
     return SHIPPED
 
 
-def _evaluate(command: Play, player: Any) -> int:
+def _name_report(argv: list[str]) -> list[str]:
+    """Let --report stand without a file's name: what follows is one only if it ends as such files do."""
+    words = list(argv)
+    if "--report" in words:
+        after = words.index("--report") + 1
+        if after == len(words) or not words[after].lower().endswith((".html", ".htm")):
+            words.insert(after, "")
+    return words
+
+
+def _judge(command: Play, player: Any) -> dict[str, Any]:
+    """Evaluate as the flags say; returns what --json prints."""
     from agents.device import set_threads
-    from experiment.evaluate import evaluate, one_line
+    from experiment.evaluate import evaluate
     from experiment.progress import Progress
 
     set_threads(0)
@@ -93,11 +111,33 @@ def _evaluate(command: Play, player: Any) -> int:
         result = evaluate(
             settings.game.make, player.act, settings.eyes.frames, command.episodes, command.seed, cap, progress.update
         )
-    result = {**settings.game.about, **result}
+    return {**settings.game.about, **result}
+
+
+def _evaluate(command: Play, player: Any) -> int:
+    from experiment.evaluate import one_line
+
+    result = _judge(command, player)
     if command.json:
         print(json.dumps(result))
     else:
         print(f"{result['env']} ({result['preset']}), {result['episodes']} fresh episodes: {one_line(result)}")
+    return 0
+
+
+def _report(command: Play, player: Any) -> int:
+    from agents.report import write_report
+    from experiment.run import CONFIG, Run
+
+    given = command.run or _shipped()
+    run = Run.open(next((parent for parent in (given, *given.parents[:2]) if (parent / CONFIG).is_file()), given))
+    path = Path(command.report or (run.path / "report.html" if command.run else "report.html"))
+    watch = ["python", "play.py", *([str(command.run)] if command.run else [])]
+    for flag, words in (("--preset", [command.preset]), ("--env-arg", command.env_arg)):
+        watch += [flag, *map(str, words)] if any(words) else []
+    name = run.path.resolve().name if command.run else "the agent that ships with Wingbeat"
+    write_report(path, run, player, _judge(command, player), name, watch)
+    print(f"wrote {path}", file=sys.stderr)
     return 0
 
 
@@ -116,8 +156,8 @@ def _human(command: Play) -> int:
     from agents.build import GameConfig
     from experiment.window import play_yourself
 
-    if command.run:
-        raise UserError("--human plays without an agent; leave the run away")
+    if command.run or command.report is not None:
+        raise UserError("--human plays without an agent; leave the run and --report away")
     game = GameConfig(preset=command.preset or "", env_arg=command.env_arg)
     game.make(1)
     return play_yourself(game, command.seed, command.scale)

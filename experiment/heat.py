@@ -25,4 +25,5 @@ def heat(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[n
     gray = picture.mean(2, keepdims=True)
     dimmed = DIM * ((1 - GRAY) * picture + GRAY * gray)
     mixed = dimmed * (1 - glow) + (COLD + (HOT - COLD) * glow) * glow
-    return np.rint(mixed).clip(0, 255).astype(np.uint8)
+    hot: NDArray[np.uint8] = np.rint(mixed).clip(0, 255).astype(np.uint8)
+    return hot
