@@ -28,7 +28,7 @@ p { margin: .6rem 0; max-width: 44rem; }
 .first figure { margin: 3.2rem 0 0; }
 video, figure img { display: block; width: 100%; height: auto; border-radius: .5rem; background: var(--rule); }
 figcaption { margin-top: .5rem; line-height: 1.45; }
-.chart { display: block; width: 100%; height: auto; margin: .8rem 0 0; overflow: visible; }
+.chart { display: block; width: 100%; max-width: 44rem; height: auto; margin: .8rem 0 0; overflow: visible; }
 .chart text { fill: var(--soft); font-size: 12px; font-variant-numeric: tabular-nums; }
 .grid { stroke: var(--rule); }
 .bar { fill: var(--blue); }
@@ -41,7 +41,7 @@ figcaption { margin-top: .5rem; line-height: 1.45; }
 .key::before { content: ""; display: inline-block; width: .7rem; height: .7rem; margin-right: .45rem;
   border-radius: 50%; background: var(--orange); }
 .key.line::before { height: .18rem; width: 1.1rem; vertical-align: .22rem; border-radius: 0; background: var(--blue); }
-.moment { display: grid; grid-template-columns: repeat(3, minmax(0, 12rem)); gap: 1rem; margin: 1.2rem 0 0; }
+.moment { display: grid; grid-template-columns: repeat(3, minmax(0, 14rem)); gap: 1rem; margin: 1.2rem 0 0; }
 .moment figure { margin: 0; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .32rem 1rem .32rem 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
