@@ -9,13 +9,13 @@ import numpy as np
 import pygame
 import pytest
 import torch
+from experiment.window import Window, play_yourself, watch
 from numpy.typing import NDArray
 
 from agents.build import EyesConfig, GameConfig
 from envs import FLAPPY_BIRD, GameVectorEnv
 from experiment.errors import UserError
 from experiment.show import show
-from experiment.window import Window, play_yourself, watch
 
 
 class Visitor:
