@@ -300,11 +300,13 @@ class Player:
         settings: of its run.
         act: greedy actions, int64 [n], for uint8 [n, frames, height, width], and what is behind them.
         steps: decisions it was trained for.
+        network: what chooses, as `agents.saliency` takes it.
     """
 
     settings: Settings
     act: GreedyPolicy
     steps: int
+    network: torch.nn.Module
 
 
 def load_player(path: Path, device: str = "auto") -> Player:
@@ -336,4 +338,4 @@ def load_player(path: Path, device: str = "auto") -> Player:
     network.load_state_dict(weights)
     network.to(settings.device).eval()
     policy = GreedyPolicy(network, torch.device(settings.device), settings.precision)
-    return Player(settings, policy, int(meta["steps"]))
+    return Player(settings, policy, int(meta["steps"]), network)
