@@ -1,15 +1,13 @@
-"""What is to be seen of a network at play besides its answers: feature maps."""
-
-from collections.abc import Callable
-from typing import Any
+"""What is to be seen of a network at play besides its answers: feature maps and saliency."""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.learner import GreedyPolicy
-
-Look = Callable[[Any, Tensor], NDArray[np.float32] | None]
+from agents.saliency import METHODS, Saliency
+from experiment.show import Look
 
 
 def feature_maps(policy: GreedyPolicy, observation: Tensor) -> NDArray[np.float32] | None:
@@ -19,5 +17,14 @@ def feature_maps(policy: GreedyPolicy, observation: Tensor) -> NDArray[np.float3
 
 
 def looks_of(policy: GreedyPolicy) -> dict[str, Look]:
-    """Return all looks that this policy's network allows, by name; "maps" first, then its saliency maps."""
-    return {"maps": feature_maps}
+    """Return all looks that this policy's network allows, by name: "maps", and its saliency maps if it sees pixels."""
+    if policy.network.encoder.dtype != torch.uint8:
+        return {"maps": feature_maps}
+    return {"maps": feature_maps, **{name: _look(method) for name, method in METHODS.items()}}
+
+
+def _look(saliency: Saliency) -> Look:
+    def look(policy: GreedyPolicy, observation: Tensor) -> NDArray[np.float32]:
+        return saliency(policy.network, observation, policy.memory).numpy()
+
+    return look

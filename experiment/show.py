@@ -85,9 +85,14 @@ class Episode:
 
     def __init__(self, game: Any, policy: Any, frames: int, seed: int, score_cap: int | None = None) -> None:
         self._envs = game.make(1, score_cap=score_cap, frame_skip=1, render_mode="rgb_array")
+        self._frames, self._decision_frames = frames, game.decision_frames
+        self._same = np.zeros(1, np.bool_)
+        self.begin(policy, seed)
+
+    def begin(self, policy: Any, seed: int) -> None:
+        """Begin another episode, perhaps with another policy."""
         self._observations, info = self._envs.reset(seed=[FRESH + seed * 1_000_003])
-        self._stack, self._same = FrameStack(frames, self._observations), np.zeros(1, np.bool_)
-        self._decision_frames = game.decision_frames
+        self._stack = FrameStack(self._frames, self._observations)
         self._policy: Any = None if policy is None else begin(policy, 1)[0]
         self.moment = Moment(self._envs.render()[0], info["score"][0].item(), False)
 

@@ -40,7 +40,7 @@ class Director:
 
     Attributes:
         overlays: names in `OVERLAYS` of what is shown.
-        saliency: the name of the map that "saliency" shows.
+        saliency: the name of the map that "saliency" shows, "" for none.
         by_hand: a person plays the first contender's game.
         note: a line about what has happened, "" if nothing has.
         seed: of the episode.
@@ -64,7 +64,7 @@ class Director:
     ) -> None:
         self.game, self.contenders, self.seed, self.episode = game, contenders, seed, 0
         self.overlays, self.note = overlays, ""
-        self.saliency = next((name for name in contenders[-1].looks if name != "maps"), "")
+        self.saliency = next(iter(self.saliencies), "") if "saliency" in overlays else ""
         self.by_hand = contenders[0].policy is None
         self._score_cap, self._actions = score_cap, game.actions
         about = game.about
@@ -74,6 +74,11 @@ class Director:
         self.hints: tuple[tuple[str, str], ...] = ()
         self.scores: tuple[tuple[str, str], ...] = ()
         self.start(seed)
+
+    @property
+    def saliencies(self) -> tuple[str, ...]:
+        """Names of the saliency maps that there are."""
+        return tuple(name for name in self.contenders[-1].looks if name != "maps")
 
     @property
     def over(self) -> bool:
@@ -87,17 +92,21 @@ class Director:
 
     def start(self, seed: int) -> None:
         """Begin the episode of a seed."""
-        self.close()
         self.seed, self.episode, self.note = seed, self.episode + 1, ""
         for contender in self.contenders:
             if self.episode > 1 and contender.renew is not None:
                 policy, note = contender.renew()
                 contender.policy = policy or contender.policy
                 self.note = note or self.note
-        self._episodes = [
-            Episode(self.game, contender.policy, contender.frames, seed, self._score_cap)
-            for contender in self.contenders
-        ]
+        if self._episodes:
+            # The same games go on: another's environment, when it is closed, may close all of pygame with it.
+            for contender, episode in zip(self.contenders, self._episodes, strict=True):
+                episode.begin(contender.policy, seed)
+        else:
+            self._episodes = [
+                Episode(self.game, contender.policy, contender.frames, seed, self._score_cap)
+                for contender in self.contenders
+            ]
         self._pasts = [deque(maxlen=PAST) for _ in self.contenders]
 
     def advance(self, hand: int | None = None) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pygame
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 Color = tuple[int, int, int]
 Box = tuple[float, float, float, float]
@@ -48,20 +49,20 @@ def _fonts() -> Path:
 
 
 @lru_cache(maxsize=64)
-def _font(pixels: int, bold: bool) -> Any:
-    pygame.font.init()
-    return pygame.font.Font(str(_fonts() / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")), pixels)
+def _font(pixels: int, bold: bool) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(_fonts() / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"), pixels)
 
 
 @lru_cache(maxsize=LETTERS)
 def _word(text: str, pixels: int, bold: bool, color: Color) -> Any:
-    return _font(pixels, bold).render(text, True, color)
-
-
-def forget_letters() -> None:
-    """Drop what is kept of fonts: they end with `pygame.quit`."""
-    _word.cache_clear()
-    _font.cache_clear()
+    """Letters on nothing. Pillow's, for pygame's fonts must not be used after any `pygame.quit`, whoever calls it."""
+    font = _font(pixels, bold)
+    size = max(1, math.ceil(font.getlength(text))), sum(font.getmetrics())
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).text((0, 0), text, 255, font)
+    letters = np.empty((size[1], size[0], 4), np.uint8)
+    letters[..., :3], letters[..., 3] = color, np.asarray(mask)
+    return pygame.image.frombuffer(letters.tobytes(), size, "RGBA")
 
 
 class Canvas:
@@ -249,8 +250,8 @@ def _sharp(image: Any, size: tuple[int, int]) -> Any:
 @lru_cache(maxsize=LETTERS)
 def _cut(text: str, pixels: int, bold: bool, room: int) -> str:
     font = _font(pixels, bold)
-    if font.size(text)[0] <= room:
+    if font.getlength(text) <= room:
         return text
-    while text and font.size(text + "…")[0] > room:
+    while text and font.getlength(text + "…") > room:
         text = text[:-1]
     return text.rstrip() + "…"

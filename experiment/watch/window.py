@@ -14,7 +14,7 @@ from experiment.watch.bests import Bests, lines
 from experiment.watch.compose import compose, put_signs, score_text, size_of
 from experiment.watch.controls import Controls
 from experiment.watch.director import Director
-from experiment.watch.paint import NIGHT, Canvas, forget_letters
+from experiment.watch.paint import NIGHT, Canvas
 from experiment.watch.recorder import Recorder, free_name
 from experiment.watch.scene import Scene
 from experiment.watch.sounds import Sounds, heard
@@ -74,7 +74,6 @@ class Window:
     def close(self) -> None:
         """Close the window."""
         pygame.quit()
-        forget_letters()
 
 
 class Viewing:
@@ -104,13 +103,13 @@ class Viewing:
         wait: Callable[[], float] | None = None,
     ) -> None:
         self._director, self._name, self._bests = director, name, bests
-        self._agents = any(contender.policy is not None for contender in director.contenders)
+        agents = any(contender.policy is not None for contender in director.contenders)
         self._person = director.contenders[0].policy is None
         self._taps = bool(director.game.ours and director.game.game.taps)
-        saliencies = tuple(look for look in director.contenders[-1].looks if look != "maps")
-        self.controls = Controls(director.game.keys, director.overlays, saliencies, self._agents, self._person)
+        keys = director.game.keys
+        self.controls = Controls(keys, director.overlays, director.saliencies, agents, self._person)
         self._about = " ".join(filter(None, director.game.about.values()))
-        self._first_key = next(iter(director.game.keys))
+        self._first_key = next(iter(keys))
         self._recall_bests()
         self.scene = director.scene()
         self._window = Window(*size_of(self.scene), scale, f"Wingbeat: {name}")
@@ -131,13 +130,18 @@ class Viewing:
     def run(self) -> int:
         """Show the games until the window is closed; returns the exit code."""
         try:
-            while not self.controls.left:
+            self._draw()
+            while True:
+                seconds = self._wait()
                 for key, down in self._window.moved():
                     (self.controls.press if down else self.controls.release)(key)
+                if self.controls.left:
+                    break
+                self._collect()
+                self._ask(seconds)
                 self._collect()
                 self._switch_film()
                 self._draw()
-                self._ask(self._wait())
         finally:
             if self._job is not None:
                 self._job.exception()  # wait for it
