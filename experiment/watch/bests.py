@@ -19,8 +19,6 @@ PATIENCE = 2.0  # seconds to wait for another window that writes the list
 
 def data_folder() -> Path:
     """Where this user's programs keep their data."""
-    if given := os.environ.get("WINGBEAT_DATA"):
-        return Path(given)
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "wingbeat"
     if sys.platform == "darwin":

@@ -28,6 +28,10 @@ FILMS = Path("films")
 class Window:
     """A resizable window.
 
+    Attributes:
+        screen: pygame's surface.
+        driver: SDL's name of what shows it; "dummy" shows it to nobody.
+
     Raises:
         UserError: if there is no display.
     """
@@ -43,6 +47,7 @@ class Window:
                 f"no window can be opened ({error}); use --headless to evaluate or --record film.mp4 to film"
             ) from error
         pygame.display.set_caption(title)
+        self.driver = pygame.display.get_driver()
         pygame.key.set_repeat()
         self._clock = pygame.time.Clock()
 
@@ -83,6 +88,8 @@ class Viewing:
 
     Attributes:
         scene: what is shown.
+        window: where.
+        controls: what the keys have set.
 
     Args:
         director: of the games; its overlays are taken over.
@@ -112,8 +119,8 @@ class Viewing:
         self._first_key = next(iter(keys))
         self._recall_bests()
         self.scene = director.scene()
-        self._window = Window(*size_of(self.scene), scale, f"Wingbeat: {name}")
-        self._wait = wait or self._window.wait
+        self.window = Window(*size_of(self.scene), scale, f"Wingbeat: {name}")
+        self._wait = wait or self.window.wait
         self._worker = worker or ThreadPoolExecutor(1, "games")
         self._sounds = Sounds()
         self._recorder: Recorder | None = None
@@ -133,7 +140,7 @@ class Viewing:
             self._draw()
             while True:
                 seconds = self._wait()
-                for key, down in self._window.moved():
+                for key, down in self.window.moved():
                     (self.controls.press if down else self.controls.release)(key)
                 if self.controls.left:
                     break
@@ -150,7 +157,7 @@ class Viewing:
             if self._recorder is not None:
                 print(self._recorder.close(), file=sys.stderr)
             self._director.close()
-            self._window.close()
+            self.window.close()
         return 0
 
     def _ask(self, seconds: float) -> None:
@@ -256,7 +263,7 @@ class Viewing:
 
     def _switch_film(self) -> None:
         if self.controls.recording and self._recorder is None:
-            self._film_scale = self._window.scale(*size_of(self.scene))
+            self._film_scale = self.window.scale(*size_of(self.scene))
             path = free_name(FILMS, f"{self._name}-seed{self.scene.seed}")
             self._recorder = Recorder(path, self._director.fps)
             self._recorder.add(self._paint(self._film_scale).array())
@@ -272,13 +279,13 @@ class Viewing:
 
     def _draw(self) -> None:
         """Show the scene and the window's own signs, if anything is new."""
-        signs, scale = self.controls.signs(self._banner(), self._note), self._window.scale(*size_of(self.scene))
+        signs, scale = self.controls.signs(self._banner(), self._note), self.window.scale(*size_of(self.scene))
         if self._shown == (self.scene, signs, scale):
             pygame.display.flip()
             return
         canvas = self._paint(scale).copy()
         put_signs(canvas, signs)
-        self._window.show(canvas)
+        self.window.show(canvas)
         self._shown = (self.scene, signs, scale)
 
     def _banner(self) -> str:
