@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -130,6 +130,19 @@ class GameConfig:
     def fps(self) -> int:
         """Frames a second at which a person watches."""
         return int(self.make(1).metadata["render_fps"])
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """What a person calls each action."""
+        if self.ours:
+            return self.game.actions
+        count = self.make(1).single_action_space.n  # type: ignore[attr-defined]
+        return tuple(f"action {action}" for action in range(count))
+
+    @property
+    def keys(self) -> Mapping[str, int]:
+        """The action of each key; digits for games that are not ours."""
+        return self.game.keys if self.ours else {str(action): action for action in range(min(10, len(self.actions)))}
 
     @property
     def name(self) -> str:
@@ -285,15 +298,13 @@ class Player:
 
     Attributes:
         settings: of its run.
-        act: greedy actions, int64 [n], for uint8 [n, frames, height, width].
+        act: greedy actions, int64 [n], for uint8 [n, frames, height, width], and what is behind them.
         steps: decisions it was trained for.
-        network: what chooses, as `agents.saliency` takes it.
     """
 
     settings: Settings
-    act: Callable[[Tensor], Tensor]
+    act: GreedyPolicy
     steps: int
-    network: torch.nn.Module
 
 
 def load_player(path: Path, device: str = "auto") -> Player:
@@ -325,4 +336,4 @@ def load_player(path: Path, device: str = "auto") -> Player:
     network.load_state_dict(weights)
     network.to(settings.device).eval()
     policy = GreedyPolicy(network, torch.device(settings.device), settings.precision)
-    return Player(settings, policy, int(meta["steps"]), network)
+    return Player(settings, policy, int(meta["steps"]))

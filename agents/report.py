@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.actor_critic import RecurrentActorCritic
 from agents.build import Player
 from agents.saliency import METHODS
 from envs.stack import FrameStack
@@ -82,38 +81,24 @@ def take_moments(player: Player, seed: int) -> list[Moment]:
     Returns:
         at most four moments; none of an agent that sees numbers instead of pixels.
     """
-    game, eyes = player.settings.game, player.settings.eyes
-    network: Any = player.network
+    game, policy = player.settings.game, player.act.begin(1)
     if game.make(1).single_observation_space.dtype != np.uint8:
         return []
     envs: Any = game.make(1, render_mode="rgb_array")
     observations, _ = envs.reset(seed=[FRESH + seed * 1_000_003])
-    stack, same = FrameStack(eyes.frames, observations), np.zeros(1, np.bool_)
-    recurrent = isinstance(network, RecurrentActorCritic)
-    memory: Any = network.blank(1) if recurrent else None
-    going_on = torch.zeros(1, 1, dtype=torch.bool)
+    stack, same = FrameStack(player.settings.eyes.frames, observations), np.zeros(1, np.bool_)
     taken: dict[int, list[Any]] = {}
     for _ in range(DECISIONS):
         seen = torch.from_numpy(stack.stacks.copy())
-        before = memory
-        if recurrent:
-            with torch.no_grad():
-                logits, _, memory = network.recall(seen.to(memory.device), going_on, memory)
-            action = int(logits.argmax())
-        else:
-            action = int(player.act(seen))
-        taken.setdefault(action, []).append((envs.render()[0].copy(), seen, before))
+        action = int(policy(seen))
+        taken.setdefault(action, []).append((envs.render()[0].copy(), seen, policy.memory))
         observations, _, terminated, truncated, _ = envs.step(np.array([action]))
         if terminated[0] or truncated[0]:
             break
         stack.push(observations, same)
     moments = []
     for action, all_of_it in sorted(taken.items())[:MOST_MOMENTS]:
-        picture, seen, before = all_of_it[len(all_of_it) // 2]
-        maps = {name: heat(picture, method(network, seen, before).numpy()) for name, method in METHODS.items()}
-        moments.append(Moment(_name(game, action), picture, maps))
+        picture, seen, memory = all_of_it[len(all_of_it) // 2]
+        maps = {name: heat(picture, method(policy.network, seen, memory).numpy()) for name, method in METHODS.items()}
+        moments.append(Moment(game.actions[action], picture, maps))
     return moments
-
-
-def _name(game: Any, action: int) -> str:
-    return str(game.game.actions[action]) if game.ours else f"action {action}"

@@ -214,12 +214,12 @@ def maps_of(method: Callable[..., Tensor], network: nn.Module, observations: Ten
 
 def examine(player: Player, moments: Moments, shuffles: int, seed: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Ask all maps; returns what they answered, with whether each of the agent's passes, and the agent's maps."""
-    judge = Judge(player.network, moments)
+    judge = Judge(player.act.network, moments)
     uniform, contrast = judge.ask(torch.ones_like(judge.contrast)), judge.ask(judge.contrast)
-    networks = [shuffled(player.network, seed * 1_000_003 + i) for i in range(shuffles)]
+    networks = [shuffled(player.act.network, seed * 1_000_003 + i) for i in range(shuffles)]
     maps, methods = {}, {}
     for name, method in METHODS.items():
-        maps[name] = maps_of(method, player.network, moments.observations)
+        maps[name] = maps_of(method, player.act.network, moments.observations)
         agent = judge.ask(maps[name])
         others = [judge.ask(maps_of(method, network, moments.observations)) for network in networks]
         methods[name] = {
@@ -319,7 +319,7 @@ def main(argv: list[str]) -> int:
     game = player.settings.game
     if not game.ours or game.game is not FLAPPY_BIRD:
         raise UserError(f"the boxes that decide are known of Flappy Bird only, not of {game.env}")
-    if isinstance(player.network, RecurrentActorCritic):
+    if isinstance(player.act.network, RecurrentActorCritic):
         raise UserError("what an agent with a memory decides does not hang on the picture alone; this looks at others")
     moments = take_moments(player, settings, pictures=1 if settings.picture else 0)
     answer, maps = examine(player, moments, settings.shuffles, settings.seed)

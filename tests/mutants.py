@@ -245,10 +245,10 @@ MUTANTS = (
     # Blank or frozen frames.
     Mutant(
         "the window stays blank",
-        "experiment/window.py",
-        "        self.screen.blit(image, place)\n",
+        "experiment/watch/window.py",
+        "        self.screen.blit(canvas.surface, canvas.surface.get_rect(center=self.screen.get_rect().center))\n",
         "",
-        "experiment/test_window.py::test_the_screen_shows_the_picture",
+        "experiment/watch/test_window.py::test_the_window_shows_what_is_composed_without_it",
     ),
     Mutant(
         "the shown frames are frozen",

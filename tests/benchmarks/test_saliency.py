@@ -86,18 +86,18 @@ def test_the_boxes_of_the_bird_and_the_next_pipes(pipes: list[tuple[int, int]], 
 
 
 def test_shuffling_keeps_the_numbers_and_leaves_the_agent_alone(player: Player) -> None:
-    before = {name: value.clone() for name, value in player.network.state_dict().items()}
-    other = dict(shuffled(player.network, 1).named_parameters())
-    for name, weight in player.network.named_parameters():
+    before = {name: value.clone() for name, value in player.act.network.state_dict().items()}
+    other = dict(shuffled(player.act.network, 1).named_parameters())
+    for name, weight in player.act.network.named_parameters():
         assert torch.equal(weight, before[name])
         assert torch.equal(weight.flatten().sort().values, other[name].flatten().sort().values)
     assert not torch.equal(other["policy.weight"], before["policy.weight"])
-    again = dict(shuffled(player.network, 1).named_parameters())
+    again = dict(shuffled(player.act.network, 1).named_parameters())
     assert all(torch.equal(again[name], weight) for name, weight in other.items())
 
 
 def test_what_a_judge_says_of_maps_that_are_known(player: Player, moments: Moments) -> None:
-    judge = Judge(player.network, moments)
+    judge = Judge(player.act.network, moments)
     inside = judge.ask(moments.inside.float())
     assert inside["inside"] == pytest.approx(np.ones(16))
     even = judge.ask(torch.ones(32, 84, 84))

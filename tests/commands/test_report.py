@@ -139,7 +139,7 @@ def test_an_agent_that_sees_numbers_has_no_saliency(tmp_path: Path, monkeypatch:
     [
         ("run --report=page.txt", "--report writes .html files, not page.txt"),
         ("--report page.txt", "there is no run page.txt"),
-        ("--human --report", "--human plays without an agent"),
+        ("--human --report", "--report tells of one agent"),
     ],
 )
 def test_what_is_no_report_is_refused(arguments: str, words: str, run: Path) -> None:
