@@ -276,11 +276,11 @@ def draw(answer: dict[str, Any], moments: Moments, maps: dict[str, Tensor], path
     from experiment.heat import heat
     from experiment.pictures import BLUE, INK, ORANGE
 
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    shown = [0, len(moments.pictures) // 2] if moments.pictures else []  # of the first game: it glides, it flaps
+    figure = Figure(figsize=(12, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
-    curves, *places = figure.subplots(1, 1 + len(moments.pictures) * len(maps), width_ratios=[3.2] + [1.0] * (
-        len(moments.pictures) * len(maps)
-    ))  # fmt: skip
+    ratios = [3.0] + [1.0] * len(shown) * (1 + len(maps))
+    curves, *places = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
     across = [100 * share for share in SHARES]
 
     def line(told: dict[str, Any], **style: Any) -> None:
@@ -297,10 +297,13 @@ def draw(answer: dict[str, Any], moments: Moments, maps: dict[str, Tensor], path
     curves.set_ylim(0, 102)
     curves.spines[["top", "right"]].set_visible(False)
     curves.legend(frameon=False, labelcolor=INK, fontsize=7, loc="center right", bbox_to_anchor=(1.0, 0.3))
-    names = [(name, i) for i in range(len(moments.pictures)) for name in maps]
-    for axes, (name, i) in zip(places, names, strict=True):
-        axes.imshow(heat(moments.pictures[i], maps[name][i].numpy()))
-        axes.set_title(name, fontsize=9, color=INK)
+    pictures = []
+    for i, title in zip(shown, ("it glides", "it flaps"), strict=False):
+        pictures.append((title, moments.pictures[i]))
+        pictures += [(name, heat(moments.pictures[i], maps[name][i].numpy())) for name in maps]
+    for axes, (title, picture) in zip(places, pictures, strict=True):
+        axes.imshow(picture)
+        axes.set_title(title, fontsize=9, color=INK)
         axes.axis("off")
     with explain(f"write {path}"):
         path.parent.mkdir(parents=True, exist_ok=True)
