@@ -296,7 +296,7 @@ def draw(answer: dict[str, Any], moments: Moments, maps: dict[str, Tensor], path
     curves.set_ylabel("decisions that stay the same (%)", color=INK)
     curves.set_ylim(0, 102)
     curves.spines[["top", "right"]].set_visible(False)
-    curves.legend(frameon=False, labelcolor=INK, fontsize=7, loc="center right", bbox_to_anchor=(1.0, 0.3))
+    curves.legend(frameon=False, labelcolor=INK, fontsize=7, loc="center right", bbox_to_anchor=(1.0, 0.38))
     pictures = []
     for i, title in zip(shown, ("it glides", "it flaps"), strict=False):
         pictures.append((title, moments.pictures[i]))
