@@ -16,7 +16,7 @@ p { margin: .6rem 0; max-width: 44rem; }
 .over { margin: 0 0 .6rem; color: var(--orange); font-weight: 600; font-size: .9rem; }
 .under { color: var(--soft); font-size: 1.05rem; }
 .note, figcaption { color: var(--soft); font-size: .9rem; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 0; margin: 2.2rem 0 0;
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 0; margin: 2.2rem 0 0;
   border-top: 1px solid var(--rule); border-bottom: 1px solid var(--rule); }
 .figures div { padding: 1rem 1.2rem 1rem 0; }
 .figures dt { color: var(--soft); font-size: .85rem; }
