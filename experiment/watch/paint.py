@@ -1,7 +1,7 @@
 """What pictures are painted with: a canvas in units that don't depend on its size, letters, lines and colours.
 
 Everything is drawn at the size at which it is shown, so that letters and lines are crisp at any scale. Needs no
-display. The letters are DejaVu Sans, which comes with matplotlib: a picture is the same on every machine.
+display. The letters are DejaVu Sans, which comes with matplotlib, whatever fonts a machine has.
 """
 
 import copy
