@@ -193,8 +193,8 @@ MUTANTS = (
     Mutant(
         "acting changes the mode",
         "agents/learner.py",
-        "            actions: Tensor = self._network(",
-        "            actions: Tensor = self._network.eval()(",
+        "tuple[Tensor, ...] = self.network(",
+        "tuple[Tensor, ...] = self.network.eval()(",
         "agents/test_on_policy.py::test_acting_is_greedy_and_changes_nothing[a2c]",
     ),
     Mutant(

@@ -1,6 +1,6 @@
 """What keys do: the state of whoever watches, apart from the window and from the games."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from experiment.watch.scene import OVERLAYS, Signs
 
@@ -134,8 +134,8 @@ class Controls:
         """Forget keys that were meant for the episode before."""
         self._struck, self.steps, self.wish = None, 0, ""
 
-    def signs(self, banner: str, note: str) -> Signs:
-        """Return what the window says besides the scene."""
+    def signs(self, banner: str, note: str, game_keys: Sequence[tuple[str, str]] = ()) -> Signs:
+        """Return what the window says besides the scene; the game's keys stand in the list while a person plays."""
         status = []
         if self.recording:
             status.append("rec")
@@ -145,4 +145,9 @@ class Controls:
             status.append(f"{self.speed:g}x")
         if self.muted:
             status.append("no sound")
-        return Signs(banner, (*status, "h: keys"), self.note or note, KEYS if self.listing else {})
+        return Signs(banner, (*status, "h: keys"), self.note or note, self._list(game_keys) if self.listing else {})
+
+    def _list(self, game_keys: Sequence[tuple[str, str]]) -> dict[str, str]:
+        if not self.by_hand:
+            return KEYS
+        return {**dict(game_keys), **{key.removeprefix("space, "): about for key, about in KEYS.items()}}

@@ -43,6 +43,7 @@ class Director:
         saliency: the name of the map that "saliency" shows, "" for none.
         by_hand: a person plays the first contender's game.
         note: a line about what has happened, "" if nothing has.
+        scores: lines of a person's best games.
         seed: of the episode.
         episode: its number, from 1.
 
@@ -71,9 +72,16 @@ class Director:
         self._title = f"{game.name} \u00b7 {about['preset']}" if about["preset"] else game.env
         self._episodes: list[Episode] = []
         self._pasts: list[deque[Decision]] = []
-        self.hints: tuple[tuple[str, str], ...] = ()
         self.scores: tuple[tuple[str, str], ...] = ()
         self.start(seed)
+
+    @property
+    def game_keys(self) -> tuple[tuple[str, str], ...]:
+        """The game's own keys in words, as (keys, action), one for each action that has any."""
+        keys: dict[int, list[str]] = {}
+        for key, action in self.game.keys.items():
+            keys.setdefault(action, []).append(key)
+        return tuple((", ".join(names), self._actions[action]) for action, names in keys.items())
 
     @property
     def saliencies(self) -> tuple[str, ...]:
@@ -148,7 +156,7 @@ class Director:
                 past=tuple(past),
                 best=contender.best,
                 agent=contender.policy is not None,
-                hints=self.hints,
+                hints=(*self.game_keys, ("p", "pause"), ("n", "next seed"), ("h", "all keys")),
                 scores=self.scores,
                 saliency=self.saliency,
             )

@@ -279,7 +279,8 @@ class Viewing:
 
     def _draw(self) -> None:
         """Show the scene and the window's own signs, if anything is new."""
-        signs, scale = self.controls.signs(self._banner(), self._note), self.window.scale(*size_of(self.scene))
+        signs = self.controls.signs(self._banner(), self._note, self._director.game_keys)
+        scale = self.window.scale(*size_of(self.scene))
         if self._shown == (self.scene, signs, scale):
             pygame.display.flip()
             return

@@ -170,6 +170,16 @@ def test_the_list_of_keys_and_the_sound_key() -> None:
     assert ["no sound" in visitor.signs[i].status for i in (7, 9, 12)] == [False, True, False]
 
 
+def test_the_list_has_the_games_keys_while_a_person_plays() -> None:
+    director = direct(agent(Flapper()))
+    visitor = Visitor(director, {2: "t", 3: "h", 6: "close"})
+    listed = visitor.viewing.controls.signs("", "", director.game_keys).keys
+    assert listed["space, up"] == "flap"
+    assert listed["p"] == "pause, go on"
+    assert "space, p" not in listed
+    assert len(listed) == len(KEYS) + 1
+
+
 def by_hand(seed: int, flaps: set[int], frames: int) -> list[NDArray[np.uint8]]:
     """A game's pictures when its frames numbered in `flaps` get a flap."""
     env = GameVectorEnv(FLAPPY_BIRD, 1, render_mode="rgb_array")
@@ -206,6 +216,7 @@ def test_playing_yourself(tmp_path: Path) -> None:
     visitor = Visitor(direct(Contender("you"), seed=5), keys, bests=bests)
     assert all(signs.banner == "space to start" for signs in visitor.signs[:4])
     assert visitor.signs[4].banner == ""
+    assert visitor.scenes[0].seats[0].hints[0] == ("space, up", "flap")
     first = by_hand(5, {1, 7, 17}, 90)
     over = next(i for i, signs in enumerate(visitor.signs) if signs.banner == "space to play again")
     assert 40 < over < 100
