@@ -23,59 +23,113 @@ class Play:
     """a run's folder or one of its checkpoints; the shipped agent if not given"""
     human: bool = False
     """play yourself, with the keyboard"""
+    versus: bool = False
+    """play yourself, side by side with the agent, the same episodes"""
+    race: tuple[Path, Path] | None = None
+    """two runs, side by side, the same episodes"""
     headless: bool = False
     """no window: evaluate over fresh episodes with the greedy policy"""
     episodes: int = 100
     """episodes of an evaluation"""
     score_cap: int = 200
-    """score at which an evaluation's episodes end; 0 for no cap"""
+    """score at which an evaluation's or a film's episodes end; 0 for no cap"""
     seed: int = 0
     """which episodes; an evaluation's have no seed in common with training"""
     json: bool = False
     """print the evaluation as one JSON object"""
+    report: str | None = None
+    """evaluate, and write all about the run on one page that stands for itself; the file's name, .html, may be left
+    away: it is then report.html in the run's folder, or here for the shipped agent"""
     record: Path | None = None
     """write a film of one episode to this file, .mp4 or .gif, or its last picture, .png"""
     seconds: float = 60.0
     """longest film"""
+    overlay: str | None = None
+    """what is shown beside the game, as input,actions,value,maps,saliency; all or none. In a film only if given"""
     env: str | None = None
-    """what the run plays, if that is code of your own: package.module:MyEnv. No run's settings import anything"""
+    """the game that you play with --human; or what the run plays, if that is code of your own, as
+    package.module:MyEnv: no run's settings import anything"""
     preset: str | None = None
     """other rules than the agent was trained on"""
     env_arg: tuple[str, ...] = ()
     """another look, as theme=night pipe_color=red"""
     scale: float = 1.5
-    """size of the window, in units of the game's screen"""
+    """size of the window and of films with overlays; at 1 they are 512 pixels high"""
     device: str = "auto"
     """auto, cpu or cuda"""
 
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
-    command = parse(Play, argv, "play.py")
+    command = parse(Play, _name_report(argv), "play.py")
+    _check(command)
+    if command.report is not None:
+        return _report(command)
+    if command.headless or command.json:
+        return _evaluate(command)
+    if command.record and command.overlay is None and not command.race:
+        return _record_bare(command)
+    from agents.device import set_threads
+    from experiment.watch.director import Director
+
+    set_threads(1)  # a single observation is soonest done by one
+    overlays = _overlays(command.overlay)
+    game, contenders = _contenders(command)
+    cap = (command.score_cap or None) if command.record else None
+    director = Director(game, contenders, command.seed, cap, overlays)
+    name = " against ".join(contender.name for contender in contenders)
+    return _record(command, director) if command.record else _watch(command, director, name)
+
+
+def _check(command: Play) -> None:
     for name in ("episodes", "seconds", "scale"):
         if not 0 < getattr(command, name) < float("inf"):
             raise UserError(f"--{name} must be more than 0, not {getattr(command, name)}")
+    if command.scale > 8:
+        raise UserError(f"--scale must be at most 8, not {command.scale}")
     if command.seed < 0 or command.score_cap < 0:
         raise UserError("--seed and --score-cap must be at least 0")
+    evaluation = command.headless or command.json
+    person = command.human or command.versus
     if command.record:
         from experiment.pictures import check_film_name
 
         check_film_name(command.record)
-    if command.human:
-        return _human(command)
+    if command.report and Path(command.report).suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"--report writes .html files, not {command.report}")
+    if command.report is not None and (person or command.race or command.record or evaluation):
+        raise UserError("--report tells of one agent, evaluation and film included; leave the other flags away")
+    if command.human and (command.run or command.versus or command.race):
+        raise UserError("--human plays without an agent; leave the run away, or play against it with --versus")
+    if command.race and (command.run or command.versus):
+        raise UserError("--race names its two runs itself; leave the other run and --versus away")
+    if person and command.record:
+        raise UserError("a person's game needs a window; film it there with the key r, not with --record")
+    if evaluation and (person or command.race):
+        raise UserError("--headless and --json evaluate one agent; leave --human, --versus and --race away")
+
+
+def _overlays(text: str | None) -> frozenset[str]:
+    from experiment.watch.scene import OVERLAYS, USUAL
+
+    if text is None:
+        return USUAL
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in (*OVERLAYS, "all", "none"):
+            raise UserError(f"--overlay knows no {name!r}; choose from {', '.join(OVERLAYS)}, or all, or none")
+    return frozenset(OVERLAYS) if "all" in names else frozenset(names) - {"none"}
+
+
+def _load(path: Path | None, command: Play) -> Any:
+    """Load an agent, with the game's rules and look that the command asks for."""
     from agents.build import load_player
 
-    player = load_player(command.run or _shipped(), command.device, command.env)
+    player = load_player(path or _shipped(), command.device, command.env)
     game = player.settings.game
     game.preset, game.env_arg = command.preset or game.preset, command.env_arg or game.env_arg
     game.make(1)  # what does not fit is refused before anything is shown
-    if command.record:
-        return _record(command.record, command, player)
-    if command.headless or command.json:
-        return _evaluate(command, player)
-    from experiment.window import watch
-
-    return watch(player, command.seed, command.scale, (command.run or _shipped()).name)
+    return player
 
 
 def _shipped() -> Path:
@@ -84,9 +138,51 @@ def _shipped() -> Path:
     return SHIPPED
 
 
-def _evaluate(command: Play, player: Any) -> int:
+def _contenders(command: Play) -> tuple[Any, list[Any]]:
+    """Return the game and who plays it."""
+    from agents.build import GameConfig
+    from agents.watched import contender
+    from experiment.watch.director import Contender
+
+    you = Contender("you")
+    if command.human:
+        from envs import GAMES
+
+        env = command.env or next(iter(GAMES))
+        if env not in GAMES:
+            raise UserError(f"--human plays our own games, {', '.join(GAMES)}, not {env!r}")
+        game = GameConfig(env, preset=command.preset or "", env_arg=command.env_arg)
+        game.make(1)
+        return game, [you]
+    paths = command.race or (command.run,)
+    players = [_load(path, command) for path in paths]
+    agents = [contender(path or _shipped(), player) for path, player in zip(paths, players, strict=True)]
+    game, *others = [player.settings.game for player in players]
+    for other in others:
+        if other != game:
+            raise UserError(f"a race is run on one game, not on {_told(game)} and {_told(other)}")
+    return game, [you, *agents] if command.versus else agents
+
+
+def _told(game: Any) -> str:
+    look = f" {' '.join(game.env_arg)}" if game.env_arg else ""
+    return f"{' '.join(filter(None, game.about.values()))}{look} with {game.decision_frames} frames a decision"
+
+
+def _name_report(argv: list[str]) -> list[str]:
+    """Let --report stand without a file's name: what follows is one only if it ends as such files do."""
+    words = list(argv)
+    if "--report" in words:
+        after = words.index("--report") + 1
+        if after == len(words) or not words[after].lower().endswith((".html", ".htm")):
+            words.insert(after, "")
+    return words
+
+
+def _judge(command: Play, player: Any) -> dict[str, Any]:
+    """Evaluate as the flags say; returns what --json prints."""
     from agents.device import set_threads
-    from experiment.evaluate import evaluate, one_line
+    from experiment.evaluate import evaluate
     from experiment.progress import Progress
 
     set_threads(0)
@@ -95,7 +191,13 @@ def _evaluate(command: Play, player: Any) -> int:
         result = evaluate(
             settings.game.make, player.act, settings.eyes.frames, command.episodes, command.seed, cap, progress.update
         )
-    result = {**settings.game.about, **result}
+    return {**settings.game.about, **result}
+
+
+def _evaluate(command: Play) -> int:
+    from experiment.evaluate import one_line
+
+    result = _judge(command, _load(command.run, command))
     if command.json:
         print(json.dumps(result))
     else:
@@ -103,28 +205,54 @@ def _evaluate(command: Play, player: Any) -> int:
     return 0
 
 
-def _record(path: Path, command: Play, player: Any) -> int:
-    from experiment.pictures import film
-    from experiment.show import show
+def _report(command: Play) -> int:
+    """Write the page about a run."""
+    from agents.report import write_report
+    from experiment.run import CONFIG, Run
 
-    game, cap = player.settings.game, command.score_cap or None
-    frames, rate = show(game, player.act, player.settings.eyes.frames, command.seed, cap), game.fps
-    film((frame.picture for frame in islice(frames, round(command.seconds * rate))), path, rate)
+    player, given = _load(command.run, command), command.run or _shipped()
+    run = Run.open(next((parent for parent in (given, *given.parents[:2]) if (parent / CONFIG).is_file()), given))
+    path = Path(command.report or (run.path / "report.html" if command.run else "report.html"))
+    watch = ["python", "play.py", *([str(command.run)] if command.run else [])]
+    for flag, words in (("--preset", [command.preset]), ("--env-arg", command.env_arg)):
+        watch += [flag, *map(str, words)] if any(words) else []
+    name = run.path.resolve().name if command.run else "the agent that ships with Wingbeat"
+    write_report(path, run, player, _judge(command, player), name, watch)
     print(f"wrote {path}", file=sys.stderr)
     return 0
 
 
-def _human(command: Play) -> int:
-    from agents.build import GameConfig
-    from experiment.window import play_yourself
+def _record_bare(command: Play) -> int:
+    """Film the game alone, as it is."""
+    from experiment.pictures import film
+    from experiment.show import show
 
-    if command.run:
-        raise UserError("--human plays without an agent; leave the run away")
-    if command.env:
-        raise UserError("--human plays Wingbeat's own games; leave --env away")
-    game = GameConfig(preset=command.preset or "", env_arg=command.env_arg)
-    game.make(1)
-    return play_yourself(game, command.seed, command.scale)
+    player = _load(command.run, command)
+    game, cap = player.settings.game, command.score_cap or None
+    frames, rate = show(game, player.act, player.settings.eyes.frames, command.seed, cap), game.fps
+    assert command.record is not None
+    film((frame.picture for frame in islice(frames, round(command.seconds * rate))), command.record, rate)
+    print(f"wrote {command.record}", file=sys.stderr)
+    return 0
+
+
+def _record(command: Play, director: Any) -> int:
+    """Film what the window would show."""
+    from experiment.pictures import film
+    from experiment.watch.director import film_frames
+
+    assert command.record is not None
+    frames = islice(film_frames(director, command.scale), round(command.seconds * director.fps))
+    film(frames, command.record, director.fps)
+    print(f"wrote {command.record}", file=sys.stderr)
+    return 0
+
+
+def _watch(command: Play, director: Any, name: str) -> int:
+    from experiment.watch.bests import Bests
+    from experiment.watch.window import Viewing
+
+    return Viewing(director, command.scale, name, Bests()).run()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.values import ValueHead
+from experiment.thought import Thought
 from perception import Encoder
 
 
@@ -34,6 +35,10 @@ class ActorCritic(nn.Module):
         """Map what the heads see, float32 [batch, width], to logits as above."""
         with torch.autocast(features.device.type, enabled=False):  # the heads stay in float32
             return self.policy(features), self.value(features)
+
+    def thought(self, logits: Tensor, values: Tensor) -> Thought:
+        """Put what `forward` returned into words: the policy's probabilities and the state's value."""
+        return Thought(logits.argmax(-1), logits.softmax(-1), True, self.value.mean(values))
 
 
 class RecurrentActorCritic(ActorCritic):

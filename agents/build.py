@@ -3,7 +3,7 @@
 import contextlib
 import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import NoneType
@@ -213,6 +213,19 @@ class GameConfig:
             )
 
     @property
+    def actions(self) -> tuple[str, ...]:
+        """What a person calls each action."""
+        if self.ours:
+            return self.game.actions
+        count = self.make(1).single_action_space.n  # type: ignore[attr-defined]
+        return tuple(f"action {action}" for action in range(count))
+
+    @property
+    def keys(self) -> Mapping[str, int]:
+        """The action of each key; digits for games that are not ours."""
+        return self.game.keys if self.ours else {str(action): action for action in range(min(10, len(self.actions)))}
+
+    @property
     def name(self) -> str:
         """The id without namespace and version."""
         return self.env.split(":")[-1].split("/")[-1].rsplit("-v", 1)[0]
@@ -381,12 +394,12 @@ class Player:
 
     Attributes:
         settings: of its run.
-        act: greedy actions, int64 [n], for uint8 [n, frames, height, width].
+        act: greedy actions, int64 [n], for uint8 [n, frames, height, width], and what is behind them.
         steps: decisions it was trained for.
     """
 
     settings: Settings
-    act: Callable[[Tensor], Tensor]
+    act: GreedyPolicy
     steps: int
 
 

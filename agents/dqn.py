@@ -21,6 +21,7 @@ from agents.noisy import NoisyLinear, factorised_noise
 from agents.replay import Batch, Replay
 from agents.rollout import Episodes
 from agents.state import generator_state, load_generator_state, nest, part
+from experiment.thought import Thought
 from perception import Encoder
 
 
@@ -121,6 +122,10 @@ class QNetwork(nn.Module):
             if self.value is not None:
                 theta = outputs[1].unsqueeze(-2) + theta - theta.mean(-2, keepdim=True)
         return theta.mean(-1), theta
+
+    def thought(self, q: Tensor, theta: Tensor) -> Thought:
+        """Put what `forward` returned into words: the actions' values, and the state's, that of the best."""
+        return Thought(q.argmax(-1), q, False, q.max(-1).values)
 
 
 def q_targets(batch: Batch, next_target: Tensor, next_online: Tensor | None) -> Tensor:

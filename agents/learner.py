@@ -1,7 +1,7 @@
 """What learns in every algorithm: a network, its optimizer, and an average of its weights that plays."""
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from agents.actor_critic import RecurrentActorCritic
 from agents.device import autocast
 from agents.optimizer import HiddenMuon
 from agents.state import nest, part
+from experiment.thought import Thought
 
 
 @dataclass
@@ -36,6 +37,10 @@ class GreedyPolicy:
     A network with a memory (`RecurrentActorCritic`) recalls an episode only from its start, so `begin` a policy with
     each batch of episodes; called directly, it takes every observation for an episode's first.
 
+    Attributes:
+        network: see `Learner`.
+        memory: what a network with a memory had recalled before the newest observation; None for others.
+
     Args:
         network: see `Learner`.
         device: where it is.
@@ -43,30 +48,68 @@ class GreedyPolicy:
     """
 
     def __init__(self, network: nn.Module, device: torch.device, precision: str) -> None:
-        self._network, self._device, self._precision = network, device, precision
+        self.network: Any = network
+        self.memory: Tensor | None = None
+        self._device, self._precision = device, precision
 
     @torch.no_grad()
     def __call__(self, observations: Tensor) -> Tensor:
         """Choose actions, int64 [batch], for observations [batch, frames, height, width]."""
-        with autocast(self._device, self._precision):
-            actions: Tensor = self._network(observations.to(self._device))[0].argmax(-1)
+        actions: Tensor = self._look(observations)[0].argmax(-1)
         return actions
 
-    def begin(self, games: int) -> Callable[[Tensor], Tensor]:
-        """Return the policy for this many games, to be asked about all of them from their first observation on."""
-        network = self._network
-        if not isinstance(network, RecurrentActorCritic):
-            return self
-        memory, going_on = network.blank(games), torch.zeros(1, games, dtype=torch.bool)
+    @torch.no_grad()
+    def think(self, observations: Tensor) -> Thought:
+        """Choose the same actions and tell why: what a network's `thought` makes of its answers, on the CPU."""
+        thought: Thought = self.network.thought(*self._look(observations))
+        return thought.cpu()
 
-        @torch.no_grad()
-        def act(observations: Tensor) -> Tensor:
-            nonlocal memory
+    @torch.no_grad()
+    def feature_maps(self, observations: Tensor) -> Tensor | None:
+        """Return what the first convolution answers to observations [batch, frames, height, width].
+
+        Returns:
+            float32 [batch, channels, height, width] on the CPU, negative answers as 0; None without a convolution.
+        """
+        convolutions = (module for module in self.network.encoder.modules() if isinstance(module, nn.Conv2d))
+        first = next(convolutions, None)
+        if first is None:
+            return None
+        answers: list[Tensor] = []
+        hook = first.register_forward_hook(lambda module, inputs, output: answers.append(output))
+        try:
             with autocast(self._device, self._precision):
-                logits, _, memory = network.recall(observations.to(self._device), going_on, memory)
-            return logits.argmax(-1)
+                self.network.encoder(observations.to(self._device))
+        finally:
+            hook.remove()
+        return answers[0].float().clamp(min=0).cpu()
 
-        return act
+    def begin(self, games: int) -> "GreedyPolicy":
+        """Return the policy for this many games, to be asked about all of them from their first observation on."""
+        if not isinstance(self.network, RecurrentActorCritic):
+            return self
+        return _Recalling(self.network, self._device, self._precision, games)
+
+    def _look(self, observations: Tensor) -> tuple[Tensor, ...]:
+        with autocast(self._device, self._precision):
+            outputs: tuple[Tensor, ...] = self.network(observations.to(self._device))
+        return outputs
+
+
+class _Recalling(GreedyPolicy):
+    """The policy of a network with a memory, in the middle of some games."""
+
+    def __init__(self, network: RecurrentActorCritic, device: torch.device, precision: str, games: int) -> None:
+        super().__init__(network, device, precision)
+        self.memory, self._next = network.blank(games), network.blank(games)
+        self._going_on = torch.zeros(1, games, dtype=torch.bool)
+
+    def _look(self, observations: Tensor) -> tuple[Tensor, ...]:
+        self.memory = self._next
+        with autocast(self._device, self._precision):
+            recalled = self.network.recall(observations.to(self._device), self._going_on, self.memory)
+        logits, values, self._next = recalled
+        return logits, values
 
 
 class Learner:

@@ -22,6 +22,7 @@ from agents.state import ADAM, load_optimizer_state, nest, optimizer_state, part
 from envs import GameVectorEnv
 from experiment import files
 from experiment.errors import UserError, explain
+from experiment.thought import Thought
 from perception import Encoder
 
 ZIP = "sb3.zip"  # SB3's own file, in the run's folder
@@ -117,17 +118,29 @@ class SB3DQNConfig:
 
 
 class Greedy(nn.Module):
-    """What plays: an encoder and a linear layer of logits or action values, the same objects that SB3 trains."""
+    """What plays: an encoder and a linear layer of logits or action values, the same objects that SB3 trains.
 
-    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+    Args:
+        encoder: observations to features.
+        head: features to scores of the actions.
+        probable: the scores are logits; otherwise values of the actions.
+    """
+
+    def __init__(self, encoder: Encoder, head: nn.Module, probable: bool) -> None:
         super().__init__()
-        self.encoder, self.head = encoder, head
+        self.encoder, self.head, self.probable = encoder, head, probable
 
     def forward(self, observations: Tensor) -> tuple[Tensor]:
         """Map uint8 [batch, frames, height, width] to (logits or values of the actions [batch, actions],)."""
         features = self.encoder(observations)
         with torch.autocast(features.device.type, enabled=False):  # as when it learns
             return (self.head(features),)
+
+    def thought(self, scores: Tensor) -> Thought:
+        """Put what `forward` returned into words. SB3's own network judges states; what plays has no such part."""
+        if self.probable:
+            return Thought(scores.argmax(-1), scores.softmax(-1), True)
+        return Thought(scores.argmax(-1), scores, False, scores.max(-1).values)
 
 
 def tensors_of(module: nn.Module) -> dict[str, Tensor]:
@@ -148,6 +161,7 @@ class SB3(ABC):
     """
 
     moments: tuple[str, ...] = ADAM  # what the optimizer keeps for each parameter
+    probable = True  # the network's scores are logits
 
     def __init__(
         self,
@@ -193,10 +207,10 @@ class SB3(ABC):
         self.episodes = Episodes()
         self.steps = 0
 
-    @staticmethod
-    def make_network(encoder: Encoder, actions: int, config: Any) -> Greedy:
+    @classmethod
+    def make_network(cls, encoder: Encoder, actions: int, config: Any) -> Greedy:
         """Build the network that plays."""
-        return Greedy(encoder, nn.Linear(encoder.feature_dim, actions))
+        return Greedy(encoder, nn.Linear(encoder.feature_dim, actions), cls.probable)
 
     @abstractmethod
     def make_model(self, **common: Any) -> Any:
@@ -277,7 +291,7 @@ class ActorCriticAgent(SB3):
 
     def playing(self) -> Greedy:
         """Return the policy's encoder and its head of logits."""
-        return Greedy(self.model.policy.features_extractor.encoder, self.model.policy.action_net)
+        return Greedy(self.model.policy.features_extractor.encoder, self.model.policy.action_net, self.probable)
 
     def learn(self) -> None:
         """Play one rollout and learn from it."""
@@ -325,6 +339,7 @@ class SB3A2C(ActorCriticAgent):
 class SB3DQN(SB3):
     """Stable-Baselines3's DQN. Its replay is not saved: after a resume it fills anew before learning goes on."""
 
+    probable = False
     _filled = 0  # steps in the replay
 
     def make_model(self, **common: Any) -> Any:
@@ -342,7 +357,7 @@ class SB3DQN(SB3):
     def playing(self) -> Greedy:
         """Return the online network's encoder and its one layer of action values."""
         online = self.model.policy.q_net
-        return Greedy(online.features_extractor.encoder, online.q_net[0])
+        return Greedy(online.features_extractor.encoder, online.q_net[0], self.probable)
 
     def learn(self) -> None:
         """Play a few steps of each game and, if the replay has been filled, learn from it."""

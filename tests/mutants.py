@@ -193,8 +193,8 @@ MUTANTS = (
     Mutant(
         "acting changes the mode",
         "agents/learner.py",
-        "            actions: Tensor = self._network(",
-        "            actions: Tensor = self._network.eval()(",
+        "tuple[Tensor, ...] = self.network(",
+        "tuple[Tensor, ...] = self.network.eval()(",
         "agents/test_on_policy.py::test_acting_is_greedy_and_changes_nothing[a2c]",
     ),
     Mutant(
@@ -245,10 +245,10 @@ MUTANTS = (
     # Blank or frozen frames.
     Mutant(
         "the window stays blank",
-        "experiment/window.py",
-        "        self.screen.blit(image, place)\n",
+        "experiment/watch/window.py",
+        "        self.screen.blit(canvas.surface, canvas.surface.get_rect(center=self.screen.get_rect().center))\n",
         "",
-        "experiment/test_window.py::test_the_screen_shows_the_picture",
+        "experiment/watch/test_window.py::test_the_window_shows_what_is_composed_without_it",
     ),
     Mutant(
         "the shown frames are frozen",
@@ -370,6 +370,48 @@ MUTANTS = (
         "(atoms[1:] + atoms[:-1]) / 2",
         "atoms[1:]",
         "agents/test_values.py::test_the_loss_against_the_normal_distribution_of_another_library",
+    ),
+    Mutant(
+        "saliency shows what speaks against the action",
+        "agents/saliency.py",
+        "kept = attribution.clamp(min=0).double()",
+        "kept = attribution.abs().double()",
+        "agents/test_saliency.py::test_of_a_linear_network_each_pixel_has_what_it_adds",
+    ),
+    Mutant(
+        "saliency asks for the gradient at the end alone",
+        "agents/saliency.py",
+        "way = (part * x + noise * drawn)",
+        "way = (0 * part + x + noise * drawn)",
+        "agents/test_saliency.py::test_gradients_are_integrated_from_the_mean_on",
+    ),
+    Mutant(
+        "saliency counts what all values share",
+        "agents/saliency.py",
+        "return chosen - (scores.sum(1) - chosen) / max(1, scores.shape[1] - 1)",
+        "return chosen",
+        "agents/test_saliency.py::test_what_all_values_share_does_not_matter",
+    ),
+    Mutant(
+        "saliency hides patches behind the brightest pixel",
+        "agents/saliency.py",
+        "scores(x * ~hidden[:, None])",
+        "scores(torch.where(hidden[:, None], x.max(), x))",
+        "agents/test_saliency.py::test_of_a_linear_network_each_pixel_has_what_it_adds",
+    ),
+    Mutant(
+        "boxes of pipes that are passed count",
+        "benchmarks/saliency.py",
+        "& (boxes[:, 1] + boxes[:, 3] > of_bird[0, 1])]",
+        "]",
+        "benchmarks/test_saliency.py::test_the_boxes_of_the_bird_and_the_next_pipes",
+    ),
+    Mutant(
+        "a name of a run can be markup",
+        "experiment/html.py",
+        "child if isinstance(child, Html) else html.escape(child)",
+        "child",
+        "experiment/test_charts.py::test_text_is_escaped_and_markup_is_not",
     ),
     Mutant(
         "Adam steps Muon's weights, too",

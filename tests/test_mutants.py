@@ -11,7 +11,7 @@ from tests.mutants import MUTANTS, ROOT, Mutant, main, select
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_a_bug_can_be_planted_and_its_test_exists(mutant: Mutant) -> None:
     compile(mutant.plant((ROOT / mutant.file).read_text()), mutant.file, "exec")
-    named = re.fullmatch(r"(\w+/test_\w+\.py)::(test_\w+)(?:\[.+\])?", mutant.test)
+    named = re.fullmatch(r"((?:\w+/)+test_\w+\.py)::(test_\w+)(?:\[.+\])?", mutant.test)
     assert named
     path, name = named.groups()
     assert re.search(rf"^def {name}\(", (ROOT / "tests" / path).read_text(), re.MULTILINE)

@@ -2,17 +2,21 @@
 
 import json
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import play
 from agents.build import ALGORITHMS, EyesConfig, GameConfig, Settings, load_player, make_algorithm
 from experiment import checkpoint
 from experiment.run import Run
+from experiment.show import show
+from experiment.watch.window import Viewing
 from tests.commands.running import ANSWER, command, everything, film_frames
 
 
@@ -86,3 +90,53 @@ def test_a_film(name: str, run: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert len(frames) == (1 if name == "last.png" else 15)
     assert frames.std() > 10
     assert [path.name for path in Path("new").iterdir()] == [name]
+
+
+def test_a_film_with_overlays(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, flags in {"bare": "--overlay none", "full": "--overlay all", "large": "--overlay none --scale 2"}.items():
+        assert play.main(["run", "--record", f"{name}.png", "--seconds", "0.5", "--scale", "1", *flags.split()]) == 0
+    assert capsys.readouterr().out == ""
+    bare, full, large = (np.asarray(Image.open(f"{name}.png")).astype(int) for name in ("bare", "full", "large"))
+    assert bare.shape == full.shape == (512, 576, 3)
+    assert large.shape == (1024, 1152, 3)
+    # The game's own pixels lie on the left, at twice the size each in a block of four.
+    assert (large[:, :576] == bare[:, :288].repeat(2, 0).repeat(2, 1)).all()
+    game = list(islice(show(GameConfig(), load_player(run).act, 2), 15))[-1].picture
+    assert (bare[:, :288] == game).all()
+    assert (full[130:480, 288:] != bare[130:480, 288:]).mean() > 0.2
+
+
+def test_a_film_of_a_race(run: Path) -> None:
+    assert play.main(["--race", "run", "run/best", "--record", "race.png", "--seconds", "0.3", "--scale", "1"]) == 0
+    picture = np.asarray(Image.open("race.png"))
+    assert picture.shape == (512, 1152, 3)
+    assert (picture[:, 288:574] == picture[:, 576:862]).mean() > 0.99  # the same agent in the same episode
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ("run", ["run"]),
+        ("--human", ["you"]),
+        ("--human --env wingbeat/FlappyBird-v0 --preset head2023", ["you"]),
+        ("run --versus", ["you", "run"]),
+        ("--race run run/best", ["run", "run 256"]),
+    ],
+)
+def test_who_plays_in_the_window(arguments: str, names: list[str], run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The window opens, is closed at once, and leaves nothing behind."""
+    monkeypatch.setenv("SDL_AUDIODRIVER", "dummy")
+    monkeypatch.setenv("XDG_DATA_HOME", "data")
+    seen = []
+
+    def closing(viewing: Viewing) -> str:
+        seen.extend(seat.name for seat in viewing.scene.seats)
+        viewing.controls.left = True
+        return ""
+
+    monkeypatch.setattr(Viewing, "_banner", closing)
+    before = everything(run)
+    assert play.main(arguments.split()) == 0
+    assert seen == names
+    assert everything(run) == before
+    assert not Path("data").exists()

@@ -1,0 +1,57 @@
+"""An agent as the window takes it: its name, its policy, and a newer policy when its run has one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from agents.build import Player, load_player
+from agents.learner import GreedyPolicy
+from agents.looks import looks_of
+from experiment.errors import UserError
+from experiment.run import CONFIG
+from experiment.watch.director import Contender
+
+
+def contender(path: Path, player: Player) -> Contender:
+    """Let the agent of a run's folder, or of one of its checkpoints, play in the window."""
+    renew = _renewing(path, player) if (path / CONFIG).is_file() else None  # a checkpoint stays as it is
+    name = path.resolve().name if renew else f"{_run_of(path)} {player.steps:,}"
+    return Contender(name, player.act, player.settings.eyes.frames, looks_of(player.act), renew)
+
+
+def _run_of(path: Path) -> str:
+    path = path.resolve()
+    return next((parent.name for parent in path.parents[:2] if (parent / CONFIG).is_file()), path.name)
+
+
+def _renewing(path: Path, player: Player) -> Callable[[], tuple[GreedyPolicy | None, str]]:
+    """Return what looks whether the run's policy on the disk has changed, and loads it then."""
+    settings, seen, steps = player.settings, _stamp(path), player.steps
+
+    def renew() -> tuple[GreedyPolicy | None, str]:
+        nonlocal seen, steps
+        now = _stamp(path)
+        if now == seen:
+            return None, ""
+        seen = now
+        try:
+            newer = load_player(path, settings.device, settings.game.env)  # named when the first was loaded
+        except UserError as error:
+            return None, f"the agent plays on as it was: {error}"
+        if (newer.settings.eyes, newer.settings.game.env) != (settings.eyes, settings.game.env):
+            return None, f"{path} holds another run now; the agent plays on as it was"
+        note = f"a newer policy, of {newer.steps:,} steps" if newer.steps != steps else ""
+        steps = newer.steps
+        return newer.act, note
+
+    return renew
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """Return numbers that change when the run's policies do."""
+    stamps = []
+    for file in sorted([path, *path.glob("best/*"), *path.glob("checkpoints/*")]):
+        try:
+            stamps.append(file.stat().st_mtime_ns)
+        except OSError:  # it has just gone
+            stamps.append(0)
+    return tuple(stamps)

@@ -1,0 +1,178 @@
+"""Who plays, which episode, and what of it is to be seen: all but the window and the clock."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from experiment.show import Decision, Episode, Look
+from experiment.watch.compose import picture
+from experiment.watch.scene import PAST, USUAL, Scene, Seat
+
+
+@dataclass
+class Contender:
+    """Who plays.
+
+    Attributes:
+        name: of the run, or "you".
+        policy: the agent, as `agents.learner.GreedyPolicy`; None for a person.
+        frames: frames in a stack.
+        looks: "maps", float32 [channels, height, width], and saliency maps by any other name, float32 [height, width]
+            from 0 on.
+        renew: asked before each episode but the first; returns a newer policy, or None, and a line about it.
+        best: the best score so far.
+    """
+
+    name: str
+    policy: Any = None
+    frames: int = 1
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    renew: Callable[[], tuple[Any, str]] | None = None
+    best: int | float = 0
+
+
+class Director:
+    """Plays one episode after the other, each contender in a game of its own, all of the same seed.
+
+    Attributes:
+        overlays: names in `OVERLAYS` of what is shown.
+        saliency: the name of the map that "saliency" shows, "" for none.
+        by_hand: a person plays the first contender's game.
+        note: a line about what has happened, "" if nothing has.
+        scores: lines of a person's best games.
+        seed: of the episode.
+        episode: its number, from 1.
+
+    Args:
+        game: what is played, an `agents.build.GameConfig`.
+        contenders: one or two.
+        seed: of the first episode.
+        score_cap: where episodes end; None for no cap.
+        overlays: see above.
+    """
+
+    def __init__(
+        self,
+        game: Any,
+        contenders: list[Contender],
+        seed: int,
+        score_cap: int | None = None,
+        overlays: frozenset[str] = USUAL,
+    ) -> None:
+        self.game, self.contenders, self.seed, self.episode = game, contenders, seed, 0
+        self.overlays, self.note = overlays, ""
+        self.saliency = next(iter(self.saliencies), "") if "saliency" in overlays else ""
+        self.by_hand = contenders[0].policy is None
+        self._score_cap, self._actions = score_cap, game.actions
+        about = game.about
+        self._title = f"{game.name} \u00b7 {about['preset']}" if about["preset"] else game.env
+        self._episodes: list[Episode] = []
+        self._pasts: list[deque[Decision]] = []
+        self.scores: tuple[tuple[str, str], ...] = ()
+        self.start(seed)
+
+    @property
+    def game_keys(self) -> tuple[tuple[str, str], ...]:
+        """The game's own keys in words, as (keys, action), one for each action that has any."""
+        keys: dict[int, list[str]] = {}
+        for key, action in self.game.keys.items():
+            keys.setdefault(action, []).append(key)
+        return tuple((", ".join(names), self._actions[action]) for action, names in keys.items())
+
+    @property
+    def saliencies(self) -> tuple[str, ...]:
+        """Names of the saliency maps that there are."""
+        return tuple(name for name in self.contenders[-1].looks if name != "maps")
+
+    @property
+    def over(self) -> bool:
+        """All games are over."""
+        return all(episode.moment.over for episode in self._episodes)
+
+    @property
+    def fps(self) -> int:
+        """Frames a second at which a person watches."""
+        return int(self.game.fps)
+
+    def start(self, seed: int) -> None:
+        """Begin the episode of a seed."""
+        self.seed, self.episode, self.note = seed, self.episode + 1, ""
+        for contender in self.contenders:
+            if self.episode > 1 and contender.renew is not None:
+                policy, note = contender.renew()
+                contender.policy = policy or contender.policy
+                self.note = note or self.note
+        if self._episodes:
+            # The same games go on: another's environment, when it is closed, may close all of pygame with it.
+            for contender, episode in zip(self.contenders, self._episodes, strict=True):
+                episode.begin(contender.policy, seed)
+        else:
+            self._episodes = [
+                Episode(self.game, contender.policy, contender.frames, seed, self._score_cap)
+                for contender in self.contenders
+            ]
+        self._pasts = [deque(maxlen=PAST) for _ in self.contenders]
+
+    def advance(self, hand: int | None = None) -> None:
+        """Go on by a frame in every game that is not over.
+
+        Args:
+            hand: what a person does; counts only `by_hand`.
+        """
+        for i, (contender, episode, past) in enumerate(zip(self.contenders, self._episodes, self._pasts, strict=True)):
+            if episode.moment.over:
+                continue
+            mine = i == 0 and self.by_hand
+            moment = episode.step((hand or 0) if mine else None, self._looks(contender))
+            if moment.decided and moment.decision is not None:
+                past.append(moment.decision)
+            contender.best = max(contender.best, moment.score)
+
+    def _looks(self, contender: Contender) -> dict[str, Look]:
+        wished = {"maps": "maps", "saliency": self.saliency}
+        return {
+            name: contender.looks[look]
+            for name, look in wished.items()
+            if name in self.overlays and look in contender.looks
+        }
+
+    def look_again(self) -> None:
+        """See once more what the agents have seen last, with the overlays of now."""
+        for contender, episode, past in zip(self.contenders, self._episodes, self._pasts, strict=True):
+            if past:
+                past[-1] = episode.look(past[-1], self._looks(contender))
+
+    def scene(self) -> Scene:
+        """Return what is to be seen now; it does not change when the games go on."""
+        seats = tuple(
+            Seat(
+                name=contender.name,
+                moment=episode.moment,
+                actions=self._actions,
+                past=tuple(past),
+                best=contender.best,
+                agent=contender.policy is not None,
+                hints=(*self.game_keys, ("p", "pause"), ("n", "next seed"), ("h", "all keys")),
+                scores=self.scores,
+                saliency=self.saliency,
+            )
+            for contender, episode, past in zip(self.contenders, self._episodes, self._pasts, strict=True)
+        )
+        return Scene(seats, self._title, self.episode, self.seed, self.overlays)
+
+    def close(self) -> None:
+        """Close the games."""
+        for episode in self._episodes:
+            episode.close()
+
+
+def film_frames(director: Director, scale: float) -> Iterator[NDArray[np.uint8]]:
+    """Play the director's episode to its end; yields composed pictures, uint8 [height, width, 3], one a frame."""
+    yield picture(director.scene(), scale)
+    while not director.over:
+        director.advance()
+        yield picture(director.scene(), scale)
