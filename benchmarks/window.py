@@ -3,8 +3,8 @@
     python -m benchmarks.window [--json] [--seconds 20] [--overlay input,actions,value,maps]
 
 A window is opened (SDL_VIDEODRIVER=dummy opens one that nobody sees) and kept at its 60 pictures a second, as when
-somebody watches. Counted are the pictures shown, the time from each to the next, and the frames of the game, which
-has 30 a second of its own.
+somebody watches. Counted are the pictures shown, the time from each to the next, the frames of the game, which has
+30 a second of its own, and the CPU time.
 """
 
 import time
@@ -59,6 +59,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     player = load_player(settings.run)
     director = Director(player.settings.game, [contender(settings.run, player)], 0, None, overlays)
     times: list[float] = []
+    busy: list[float] = []  # CPU seconds so far, of all threads
     shown: list[int] = []
 
     def wait() -> float:
@@ -66,6 +67,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         frame = viewing.scene.seats[0].moment.frame
         if frame or times:  # from the first frame on: the rules are compiled before it
             times.append(time.perf_counter())
+            busy.append(time.process_time())
             shown.append(frame)
             viewing.controls.left |= times[-1] - times[0] > settings.seconds + WARM_UP
         return seconds
@@ -85,6 +87,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         "seconds": float(gaps.sum()),
         "pictures_per_second": float(1 / gaps.mean()),
         "gap_ms": {name: float(np.percentile(gaps, at) * 1000) for name, at in (("median", 50), ("p99", 99))},
+        "cores_used": float(np.diff(np.array(busy)[kept]).sum() / gaps.sum()),
         "game_frames_per_second": float(frames / gaps.sum()),
     }
 
@@ -96,13 +99,16 @@ def main(argv: list[str]) -> int:
     if settings.json:
         print_json(answer)
         return 0
-    table = Table("pictures/s", "median gap", "99% within", "game's frames/s", title=answer["machine"]["cpu"])
+    table = Table(
+        "pictures/s", "median gap", "99% within", "game's frames/s", "cores used", title=answer["machine"]["cpu"]
+    )
     gaps = answer["gap_ms"]
     table.add_row(
         f"{answer['pictures_per_second']:.1f}",
         f"{gaps['median']:.1f} ms",
         f"{gaps['p99']:.1f} ms",
         f"{answer['game_frames_per_second']:.1f}",
+        f"{answer['cores_used']:.2f}",
     )
     table.caption = f"{answer['window'][0]} x {answer['window'][1]}, {', '.join(answer['overlays'])}"
     Console().print(table)

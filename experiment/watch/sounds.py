@@ -1,5 +1,9 @@
 """Small sounds, made of sine waves. Without a sound device there is silence, and nothing else changes."""
 
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -55,7 +59,8 @@ class Sounds:
         self.silent = False
         self._sounds: dict[str, Any] = {}
         try:
-            pygame.mixer.init(RATE, -16, 2, 512)
+            with _hushed():
+                pygame.mixer.init(RATE, -16, 2, 512)
             self._sounds = {name: pygame.mixer.Sound(buffer=wave(name).tobytes()) for name in NOTES}
         except pygame.error:
             self.silent = True
@@ -65,3 +70,17 @@ class Sounds:
         if not self.silent:
             for name in names:
                 self._sounds[name].play()
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Drop what is written to standard error: a system without a sound device complains there in many lines."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

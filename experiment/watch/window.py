@@ -117,6 +117,7 @@ class Viewing:
         self.controls = Controls(keys, director.overlays, director.saliencies, agents, self._person)
         self._about = " ".join(filter(None, director.game.about.values()))
         self._first_key = next(iter(keys))
+        self._note = ""
         self._recall_bests()
         self.scene = director.scene()
         self.window = Window(*size_of(self.scene), scale, f"Wingbeat: {name}")
@@ -129,7 +130,7 @@ class Viewing:
         self._owed = 0.0  # frames of the game that are due
         self._rested = 0.0
         self._begun, self._kept = not self._person, False
-        self._note = ""
+        self._note = self._note or ("no sound device" if self._sounds.silent else "")
         self._painted: tuple[Scene, float] | None = None
         self._shown: Any = None
         self._canvas = Canvas(1, 1, 1)

@@ -18,6 +18,7 @@ def test_the_command_answers_in_json(capsys: pytest.CaptureFixture[str], monkeyp
     assert answer["overlays"] == ["actions", "value"]
     assert 1 < answer["pictures_per_second"] < 64  # the clock waits whole milliseconds, 16 of them
     assert 0 < answer["game_frames_per_second"] < 40
+    assert 0 < answer["cores_used"] < 8
     assert 0 < answer["gap_ms"]["median"] <= answer["gap_ms"]["p99"]
     assert not pygame.display.get_init()
 

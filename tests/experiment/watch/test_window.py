@@ -317,11 +317,17 @@ def test_sounds() -> None:
     pygame.quit()
 
 
-def test_without_a_sound_device_all_else_works(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SDL_AUDIODRIVER", "nowhere")
+@pytest.mark.parametrize("driver", ["nowhere", "alsa"])
+def test_without_a_sound_device_all_else_works(
+    driver: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SDL_AUDIODRIVER", driver)
+    monkeypatch.setenv("AUDIODEV", "no such device")  # what ALSA opens
     visitor = Visitor(direct(seed=1), {12: "m", 40: "close"})
     assert visitor.viewing._sounds.silent
+    assert visitor.signs[0].note == "no sound device"
     assert visitor.frames[:10] == list(range(10))
+    assert capfd.readouterr().err == ""
 
 
 def test_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
