@@ -95,6 +95,8 @@ class Resume:
 
     resume: Path
     """the run's folder"""
+    env: str = ""
+    """the run's environment, needed only if it is a game of yours in a module: path.to.module:MY_GAME"""
     total_steps: int | None = None
     """a new length of the whole run"""
     quiet: bool = False
@@ -103,7 +105,9 @@ class Resume:
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
-    compiling = threading.Thread(target=_compile, daemon=True)
+    if "--list-envs" in argv:
+        return _list_envs()
+    compiling = threading.Thread(target=_compile, args=[_env_of(argv)], daemon=True)
     if not {"-h", "--help"} & set(argv):
         compiling.start()  # beside torch's import, which takes about as long
     from agents.build import ALGORITHMS, EyesConfig, GameConfig
@@ -123,25 +127,59 @@ def main(argv: list[str]) -> int:
     }
     command = make_dataclass(name, [(key, kind, field(default_factory=kind)) for key, kind in groups.items()])
     others = ", ".join(other for other in ALGORITHMS if other != name)
-    about = f"Train an agent with {name} (also: {others}). To go on with a run: python train.py --resume FOLDER"
+    about = f"Train an agent with {name} (also: {others}). To go on with a run: python train.py --resume FOLDER. "
+    about += "The games there are: python train.py --list-envs"
     flags = parse(command, argv[1:] if name in argv[:1] else argv, f"train.py {name}", about)
     compiling.join()  # what comes next measures speed
     return _train(name, flags)
 
 
-def _compile() -> None:
-    """Play two frames, for which the game is compiled."""
-    games = envs.GameVectorEnv(envs.FLAPPY_BIRD)
-    games.reset(seed=0)
-    games.step([0])
+def _list_envs() -> int:
+    """Print what can be played by id; a game that can't be loaded is a warning."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from envs.list import rows
+
+    table = Table("id", "actions", "presets", "looks", "what it is", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[0].no_wrap = True
+    found, problems = rows()
+    for row in found:
+        table.add_row(*row)
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    Console().print(table)
+    print("Others: any id that Gymnasium knows, and path.to.module:MY_GAME for a game of your own.")
+    return 0
+
+
+def _env_of(argv: list[str]) -> str:
+    """Find the environment on a command line that is not parsed yet; empty for a run that goes on."""
+    for i, word in enumerate(argv):
+        flag, equals, value = word.partition("=")
+        if flag == "--resume":
+            return ""
+        if flag == "--env":
+            return value if equals else argv[i + 1] if i + 1 < len(argv) else ""
+    return next(iter(envs.GAMES))
+
+
+def _compile(env: str) -> None:
+    """Play two frames, for which the game is compiled, if it is one of ours."""
+    if env in envs.GAMES:
+        games = envs.GameVectorEnv(envs.GAMES[env])
+        games.reset(seed=0)
+        games.step([0])
 
 
 def _train(name: str, command: Any) -> int:
-    from agents.build import Settings, make_algorithm
+    from agents.build import Settings, make_algorithm, name_env
     from agents.device import choose_compute
     from experiment.run import Run
 
     common, game = command.common, command.game
+    name_env(game.env)
     _check(common, game, command.eyes, command.learner, command.runner)
     device, precision, threads = choose_compute(common.device, common.precision, common.threads)
     total_steps = common.total_steps or TOTAL_STEPS[name]
@@ -155,7 +193,7 @@ def _train(name: str, command: Any) -> int:
 
 
 def _resume(command: Resume) -> int:
-    from agents.build import Settings, make_algorithm, parse_runner
+    from agents.build import Settings, make_algorithm, name_env, parse_runner
     from agents.device import choose_device, set_threads
     from experiment import checkpoint
     from experiment.run import CONFIG, Run
@@ -165,6 +203,7 @@ def _resume(command: Resume) -> int:
     run.lock()
     where = str(run.path / CONFIG)
     settings, runner = Settings.parse(run.config, where), parse_runner(run.config, where)
+    name_env(command.env, settings.game.env)
     settings.device = str(choose_device(settings.device))
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)

@@ -23,7 +23,7 @@ from agents.pqn import PQN, PQNConfig
 from agents.reinforce import REINFORCE, ReinforceConfig
 from agents.sb3 import SB3A2C, SB3DQN, SB3PPO, SB3A2CConfig, SB3DQNConfig, SB3PPOConfig
 from agents.state import part
-from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv
+from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv, registry
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run
@@ -69,7 +69,7 @@ class GameConfig:
     """What is played."""
 
     env: str = "wingbeat/FlappyBird-v0"
-    """the environment's id"""
+    """the environment's id (--list-envs names our games), or a game of yours as path.to.module:MY_GAME"""
     preset: str = ""
     """the rules by name, of our own games; the first if not given. Scores of different presets can't be compared"""
     frame_skip: int = 2
@@ -108,10 +108,15 @@ class GameConfig:
         Raises:
             UserError: if there is no such environment at all.
         """
-        if self.env in GAMES:
-            return True
+        try:
+            if registry.find(self.env):
+                return True
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if registry.must_be_named(self.env):
+            raise UserError(f"{self.env} is code of yours, which no file may call for; name it: --env {self.env}")
         if ":" not in self.env and self.env not in gym.registry:  # a package's are registered when it is imported
-            close = difflib.get_close_matches(self.env, [*GAMES, *gym.registry], 1, 0.4)
+            close = difflib.get_close_matches(self.env, [*GAMES, *registry.announced(), *gym.registry], 1, 0.4)
             hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(GAMES)}"
             raise UserError(f"there is no environment {self.env!r}; {hint}")
         return False
@@ -133,7 +138,7 @@ class GameConfig:
 
     @property
     def name(self) -> str:
-        """The id without namespace and version."""
+        """The id without namespace and version, or the name in its module."""
         return self.env.split(":")[-1].split("/")[-1].rsplit("-v", 1)[0]
 
     @property
@@ -148,6 +153,24 @@ class GameConfig:
         if not equals or not name:
             raise UserError(f"--env-arg takes name=value, not {item!r}")
         return name, value
+
+
+def name_env(given: str, saved: str | None = None) -> None:
+    """Let the user's own command line name a thing in a module, which is then imported.
+
+    Args:
+        given: what the user gave as --env; empty if nothing.
+        saved: the environment of the run that is loaded, if one is.
+
+    Raises:
+        UserError: if there is no such thing, or the run plays another one.
+    """
+    if given and saved is not None and given != saved:
+        raise UserError(f"the run plays {saved}, not {given}; --env is only needed to allow code of yours")
+    try:
+        registry.name(given)
+    except ValueError as error:
+        raise UserError(str(error)) from error
 
 
 def _number(text: str) -> int | float | str:
@@ -294,12 +317,13 @@ class Player:
     steps: int
 
 
-def load_player(path: Path, device: str = "auto") -> Player:
+def load_player(path: Path, device: str = "auto", env: str = "") -> Player:
     """Load a run's best policy, or its newest if none was evaluated yet, or that of one checkpoint.
 
     Args:
         path: a run's folder, or a checkpoint in it.
         device: where to compute.
+        env: the run's environment, as the user names it; needed if it is a game of theirs in a module.
 
     Raises:
         UserError: if there is none, it is damaged, or it does not fit its own settings.
@@ -311,6 +335,7 @@ def load_player(path: Path, device: str = "auto") -> Player:
         folder = checkpoint.latest(run.path)
     tensors, meta = checkpoint.load(folder)
     settings = Settings.parse(run.config, str(run.path / CONFIG))
+    name_env(env, settings.game.env)
     settings.device = str(choose_device(device))
     try:
         encoder = make_encoder(settings.spec())
