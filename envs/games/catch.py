@@ -44,8 +44,8 @@ class Rules(NamedTuple):
 
 
 PRESETS = {
-    "classic": Rules(fall=6.0, faster=0.05, fall_max=9.0, slide=9.0, wind=0.0),
-    "windy": Rules(fall=6.0, faster=0.05, fall_max=8.0, slide=9.0, wind=3.0),
+    "classic": Rules(fall=6.0, faster=0.05, fall_max=8.0, slide=12.0, wind=0.0),
+    "windy": Rules(fall=6.0, faster=0.05, fall_max=8.0, slide=12.0, wind=3.0),
 }
 
 FIELDS = [

@@ -54,8 +54,8 @@ class Rules(NamedTuple):
 
 
 PRESETS = {
-    "classic": Rules(bat_speed=6.0, rival_speed=3.5, serve=6.0, faster=1.05, speed_max=20.0),
-    "hard": Rules(bat_speed=6.0, rival_speed=5.0, serve=7.0, faster=1.05, speed_max=20.0),
+    "classic": Rules(bat_speed=6.0, rival_speed=3.5, serve=6.0, faster=1.08, speed_max=20.0),
+    "hard": Rules(bat_speed=6.0, rival_speed=5.0, serve=7.0, faster=1.08, speed_max=20.0),
 }
 
 FIELDS = [

@@ -58,7 +58,7 @@ FIELDS = [
     ("offset", np.int64),
     ("apple", np.int64),
     ("hunger", np.int64),
-    ("body", np.int16, (BOARD + 1,)),
+    ("body", np.int16, (BOARD + 3,)),  # BOARD + 1 cells, rounded up to whole words: a record without gaps
 ]
 
 
