@@ -98,7 +98,7 @@ def _fruit(draw: ImageDraw.ImageDraw, s: int, kind: int, night: bool) -> None:
 
 def _basket(draw: ImageDraw.ImageDraw, s: int, night: bool) -> None:
     """Paint a wicker basket whose rim is the 64 pixels from (4, 0)."""
-    dark, mid, light = ("#4f2f14", "#7a4a20", "#a8703a") if not night else ("#8a5a2c", "#c48a4c", "#eab878")
+    dark, mid, light = ("#4f2f14", "#7a4a20", "#a8703a") if not night else ("#6e4622", "#a8763e", "#c9995c")
     shape(draw, s, [(5, 5), (67, 5), (60, 37), (12, 37)], mid)
     for row in range(4):
         for column in range(9):

@@ -8,8 +8,8 @@ and upper edges of 4 roofs, from the left), `roof` (their kinds: widths of 180, 
 that the cat has been on), `far` (pixels run), `score`.
 
 Actions: 0 run, 1 jump. A jump starts from a roof, at 10 upwards. While it is held and the cat rises, gravity is 0.5,
-otherwise 1: a tap leaps over 20 frames and 50 pixels high, a long leap takes 33 frames and is 95 high. Falls are at
-12 at most.
+otherwise 1: a tap takes 21 frames back to the same height and is 55 pixels high, the longest leap takes 36 frames
+and is 105 high. Falls are at 12 at most.
 
 Observation: sky, skyline, roofs and cat, as a person sees them. The skyline moves at a quarter of the roofs' speed.
 
