@@ -14,7 +14,7 @@ def rows() -> tuple[list[tuple[str, ...]], list[str]]:
     """
     found: list[tuple[str, ...]] = []
     problems = []
-    for env_id in [*GAMES, *announced()]:
+    for env_id in dict.fromkeys([*GAMES, *announced()]):
         try:
             game = find(env_id)
         except ValueError as error:
