@@ -149,7 +149,7 @@ def _list_envs() -> int:
         table.add_row(*row)
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)  # a pipe has no width of its own
     print("Others: any id that Gymnasium knows, and path.to.module:MY_GAME for a game of your own.")
     return 0
 
@@ -200,10 +200,11 @@ def _resume(command: Resume) -> int:
 
     _check(command)
     run = Run.open(command.resume)
-    run.lock()
     where = str(run.path / CONFIG)
     settings, runner = Settings.parse(run.config, where), parse_runner(run.config, where)
     name_env(command.env, settings.game.env)
+    settings.game.make(1)  # what can't be played is refused before anything is touched
+    run.lock()
     settings.device = str(choose_device(settings.device))
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)
