@@ -11,7 +11,7 @@ from tests.envs.pilot import fly
 
 FIRST = "wingbeat/FlappyBird-v0"
 LONG = {"classic": 10_000, "head2023": 3_000}  # Flappy Bird's presets
-STEPS = {"Catch": 1_000, "Pong": 3_500, "Breakout": 2_500, "Snake": 2_500, "Rooftops": 1_000}
+STEPS = {"Catch": 1_000, "Pong": 3_500, "Breakout": 3_500, "Snake": 2_500, "Rooftops": 1_000}
 SEED = 11
 # Uncompiled, a picture takes up to half a second.
 SMALL, LARGE = {FIRST: 20}, {FIRST: 7}
