@@ -99,7 +99,7 @@ class Resume:
     resume: Path
     """the run's folder"""
     env: str | None = None
-    """what the run plays, if that is code of your own: package.module:MyEnv. No run's settings import anything"""
+    """what the run plays, if that is code of your own: package.module:MY_GAME. No run's settings import anything"""
     total_steps: int | None = None
     """a new length of the whole run"""
     quiet: bool = False
@@ -108,7 +108,9 @@ class Resume:
 
 def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
-    compiling = threading.Thread(target=_compile, daemon=True)
+    if "--list-envs" in argv:
+        return _list_envs()
+    compiling = threading.Thread(target=_compile, args=[_env_of(argv)], daemon=True)
     if not {"-h", "--help"} & set(argv):
         compiling.start()  # beside torch's import, which takes about as long
     from agents.build import ALGORITHMS, EyesConfig, GameConfig
@@ -128,17 +130,50 @@ def main(argv: list[str]) -> int:
     }
     command = make_dataclass(name, [(key, kind, field(default_factory=kind)) for key, kind in groups.items()])
     others = ", ".join(other for other in ALGORITHMS if other != name)
-    about = f"Train an agent with {name} (also: {others}). To go on with a run: python train.py --resume FOLDER"
+    about = f"Train an agent with {name} (also: {others}). To go on with a run: python train.py --resume FOLDER. "
+    about += "The games there are: python train.py --list-envs"
     flags = parse(command, argv[1:] if name in argv[:1] else argv, f"train.py {name}", about)
     compiling.join()  # what comes next measures speed
     return _train(name, flags)
 
 
-def _compile() -> None:
-    """Play two frames, for which the game is compiled."""
-    games = envs.GameVectorEnv(envs.FLAPPY_BIRD)
-    games.reset(seed=0)
-    games.step([0])
+def _list_envs() -> int:
+    """Print what can be played by id; a game that can't be loaded is a warning."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from envs.list import rows
+
+    table = Table("id", "actions", "presets", "looks", "what it is", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.columns[0].no_wrap = True
+    found, problems = rows()
+    for row in found:
+        table.add_row(*row)
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    Console(width=None if sys.stdout.isatty() else 140).print(table)  # a pipe has no width of its own
+    print("Others: any id that Gymnasium knows, and path.to.module:MY_GAME for a game of your own.")
+    return 0
+
+
+def _env_of(argv: list[str]) -> str:
+    """Find the environment on a command line that is not parsed yet; empty for a run that goes on."""
+    for i, word in enumerate(argv):
+        flag, equals, value = word.partition("=")
+        if flag == "--resume":
+            return ""
+        if flag == "--env":
+            return value if equals else argv[i + 1] if i + 1 < len(argv) else ""
+    return next(iter(envs.GAMES))
+
+
+def _compile(env: str) -> None:
+    """Play two frames, for which the game is compiled, if it is one of ours."""
+    if env in envs.GAMES:
+        games = envs.GameVectorEnv(envs.GAMES[env])
+        games.reset(seed=0)
+        games.step([0])
 
 
 def _train(name: str, command: Any) -> int:
@@ -169,6 +204,7 @@ def _resume(command: Resume) -> int:
     run = Run.open(command.resume)
     where = str(run.path / CONFIG)
     settings, runner = Settings.parse(run.config, where, command.env), parse_runner(run.config, where)
+    settings.game.make(1)  # what can't be played is refused before anything is touched
     run.lock()
     settings.device = str(choose_device(settings.device))
     settings.total_steps = command.total_steps or settings.total_steps

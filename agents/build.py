@@ -24,7 +24,7 @@ from agents.pqn import PQN, PQNConfig
 from agents.reinforce import REINFORCE, ReinforceConfig
 from agents.sb3 import SB3A2C, SB3DQN, SB3PPO, SB3A2CConfig, SB3DQNConfig, SB3PPOConfig
 from agents.state import part
-from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv
+from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv, registry
 from envs.adapter import Hosting
 from envs.guest import names_code, register
 from envs.screen import Screen
@@ -73,7 +73,8 @@ class GameConfig:
     """What is played."""
 
     env: str = "wingbeat/FlappyBird-v0"
-    """the environment's id; also of others: CartPole-v1, ALE/Pong-v5, package:Name-v0, package.module:MyEnv"""
+    """the environment's id (--list-envs names our games); also of others: CartPole-v1, ALE/Pong-v5, package:Name-v0; or
+    code of your own, a game or an environment: package.module:MY_GAME"""
     preset: str = ""
     """the rules by name, of our own games; the first if not given. Scores of different presets can't be compared"""
     frame_skip: int | None = None
@@ -160,15 +161,15 @@ class GameConfig:
         Raises:
             UserError: if there is no such environment at all.
         """
-        if self.env in GAMES:
-            return True
-        if not names_code(self.env) and self.env not in gym.registry:
-            try:
+        try:
+            if registry.find(self.env):
+                return True
+            if not names_code(self.env) and self.env not in gym.registry:
                 register(self.env)
-            except ValueError as error:
-                raise UserError(str(error)) from error
+        except ValueError as error:
+            raise UserError(str(error)) from error
         if not names_code(self.env) and self.env not in gym.registry:
-            close = difflib.get_close_matches(self.env, [*GAMES, *gym.registry], 1, 0.4)
+            close = difflib.get_close_matches(self.env, [*GAMES, *registry.announced(), *gym.registry], 1, 0.4)
             hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(GAMES)}"
             raise UserError(f"there is no environment {self.env!r}; {hint}")
         return False
@@ -227,7 +228,7 @@ class GameConfig:
 
     @property
     def name(self) -> str:
-        """The id without namespace and version."""
+        """The id without namespace and version, or the name in its module."""
         return self.env.split(":")[-1].split("/")[-1].rsplit("-v", 1)[0]
 
     @property

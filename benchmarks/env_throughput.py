@@ -1,6 +1,8 @@
 """How fast frames come, on one core: ours, plain memory copies, and flappy-bird-gymnasium through its pixels.
 
-    python -m benchmarks.env_throughput [--json] [--seconds 1] [--repeats 5]
+    python -m benchmarks.env_throughput [--env wingbeat/FlappyBird-v0] [--json] [--seconds 1] [--repeats 5]
+
+`--env all` measures all of our games beside each other, and no peers.
 
 All are measured in turns in one run, so that they meet the same machine. Everything here runs on one
 thread. A frame is one 84 x 84 gray picture of a game that has been stepped by one frame.
@@ -35,24 +37,26 @@ from rich.table import Table
 from benchmarks.common import alternate, machine, print_json, summary, version
 from envs import GAMES, GameVectorEnv
 
-GAME = GAMES["wingbeat/FlappyBird-v0"]
+FIRST = "wingbeat/FlappyBird-v0"
 PEER = "flappy-bird-gymnasium"
 SLOTS = 32  # pictures go to the slots of a buffer, as in a rollout: it does not fit a core's cache
-FLAPS = 0.08  # share of flaps: games end and begin again, pipes are in sight
+FLAPS = 0.08  # share of flaps: games end and begin again, pipes are in sight; in other games all actions are alike
 
 
 @dataclass
 class Settings:
     """Frames a second, stepped and drawn, on one core."""
 
+    env: str = FIRST
+    """One of our games by id, or `all`."""
     seconds: float = 1.0
     """Length of one measurement."""
     repeats: int = 5
     """Measurements of each, in turns; the median is reported."""
     games: int = 64
     """Games in the vector env."""
-    preset: str = "classic"
-    """Rules of our game. flappy-bird-gymnasium plays its own, which are near `classic`."""
+    preset: str = ""
+    """Rules of our game; its first if not given. flappy-bird-gymnasium plays its own, which are near `classic`."""
     json: bool = False
     """Answer with one JSON object."""
 
@@ -66,11 +70,11 @@ def rate(step: Callable[[int], None], frames: int, seconds: float) -> float:
     return calls * frames / elapsed
 
 
-def vector_env(games: int, preset: str) -> Callable[[int], None]:
+def vector_env(env_id: str, games: int, preset: str) -> Callable[[int], None]:
     """Return a step of our vector env, drawn straight into a buffer."""
-    env = GameVectorEnv(GAME, games, preset=preset)
+    env = GameVectorEnv(GAMES[env_id], games, preset=preset or None)
     buffer = np.zeros((SLOTS, *env.observation_space.shape), np.uint8)
-    actions = (np.random.default_rng(0).random((1009, games)) < FLAPS).astype(np.int64)
+    actions = choose(env_id, (1009, games))
     env.reset(seed=0, out=buffer[0])
 
     def step(t: int) -> None:
@@ -79,9 +83,17 @@ def vector_env(games: int, preset: str) -> Callable[[int], None]:
     return step
 
 
-def single_env(preset: str) -> Callable[[int], None]:
+def choose(env_id: str, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Draw actions: a few flaps, or any of another game's."""
+    rng = np.random.default_rng(0)
+    if env_id == FIRST:
+        return (rng.random(shape) < FLAPS).astype(np.int64)
+    return rng.integers(0, len(GAMES[env_id].actions), shape)
+
+
+def single_env(env_id: str, preset: str) -> Callable[[int], None]:
     """Return a step of our single env; its observation is the picture."""
-    return played(gym.make("wingbeat/FlappyBird-v0", preset=preset, disable_env_checker=True), lambda: None)
+    return played(gym.make(env_id, preset=preset or None, disable_env_checker=True), lambda: None, env_id)
 
 
 def memcpy(games: int) -> Callable[[int], None]:
@@ -91,9 +103,9 @@ def memcpy(games: int) -> Callable[[int], None]:
     return lambda t: np.copyto(buffer[t % SLOTS], source)
 
 
-def played(env: gym.Env[Any, Any], look: Callable[[], Any]) -> Callable[[int], None]:
+def played(env: gym.Env[Any, Any], look: Callable[[], Any], env_id: str = FIRST) -> Callable[[int], None]:
     """Step a single env, look at its picture, and reset it when its episode is over."""
-    actions = (np.random.default_rng(0).random(1009) < FLAPS).astype(int).tolist()
+    actions = choose(env_id, (1009,)).tolist()
     env.reset(seed=0)
 
     def step(t: int) -> None:
@@ -140,20 +152,25 @@ def resizer() -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
 
 def measure(settings: Settings) -> dict[str, Any]:
     """Run the benchmark; returns the answer as in --json."""
-    games = settings.games
-    steps = {
-        "wingbeat": (vector_env(games, settings.preset), games),
-        "wingbeat_single": (single_env(settings.preset), 1),
-        "memcpy": (memcpy(games), games),
-        **{f"peer_{way}": (peer(way), 1) for way in ("default", "public", "private")},
-    }
+    games, env = settings.games, settings.env
+    if env == "all":
+        steps = {env_id: (vector_env(env_id, games, ""), games) for env_id in GAMES}
+    else:
+        steps = {
+            "wingbeat": (vector_env(env, games, settings.preset), games),
+            "wingbeat_single": (single_env(env, settings.preset), 1),
+        }
+    steps["memcpy"] = (memcpy(games), games)
+    if env == FIRST:
+        steps |= {f"peer_{way}": (peer(way), 1) for way in ("default", "public", "private")}
+    ours = next(iter(steps))
     wall, cpu = time.perf_counter(), time.process_time()
     rates = alternate({name: partial(rate, *of, settings.seconds) for name, of in steps.items()}, settings.repeats)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     return {
         "benchmark": "env_throughput",
-        "env": "wingbeat/FlappyBird-v0",
-        "preset": settings.preset,
+        "env": env,
+        "preset": "first" if env == "all" else settings.preset or next(iter(GAMES[env].presets)),
         "games": games,
         "size": [84, 84],
         "seconds": settings.seconds,
@@ -163,7 +180,7 @@ def measure(settings: Settings) -> dict[str, Any]:
         "peer_resize": "opencv" if importlib.util.find_spec("cv2") else "pillow",
         "frames_per_second": {name: summary(values) for name, values in rates.items()},
         "wingbeat_is_times": {
-            name: summary([ours / other for ours, other in zip(rates["wingbeat"], values, strict=True)])
+            name: summary([mine / other for mine, other in zip(rates[ours], values, strict=True)])
             for name, values in rates.items()
         },
     }
@@ -172,18 +189,20 @@ def measure(settings: Settings) -> dict[str, Any]:
 def table(answer: dict[str, Any]) -> Table:
     """Lay the answer out for people."""
     rows = {
-        "wingbeat": f"Wingbeat, {answer['games']} games at once",
-        "wingbeat_single": "Wingbeat, gym.make",
+        **{env_id: f"{env_id}, {answer['games']} games at once" for env_id in GAMES},
+        "wingbeat": f"{answer['env']}, {answer['games']} games at once",
+        "wingbeat_single": f"{answer['env']}, gym.make",
         "memcpy": "memcpy of as many bytes",
         **{f"peer_{way}": f"{PEER} ({way})" for way in ("default", "public", "private")},
     }
     machine = answer["machine"]
-    title = f"84 x 84 frames a second on one core of {machine['cpu']}; ratio: ours to it"
+    title = f"84 x 84 frames a second on one core of {machine['cpu']}; ratio: the first to it"
     lines = Table("", title=title, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     lines.columns[0].no_wrap = True
     for heading in ("median", "min .. max", "ratio"):
         lines.add_column(heading, justify="right", no_wrap=True)
-    for name, text in rows.items():
+    for name in answer["frames_per_second"]:
+        text = rows[name]
         rates, times = answer["frames_per_second"][name], answer["wingbeat_is_times"][name]["median"]
         between = f"{rates['min']:,.0f} .. {rates['max']:,.0f}"
         lines.add_row(text, f"{rates['median']:,.0f}", between, f"{times:,.2f}" if times < 10 else f"{times:,.0f}")
@@ -193,7 +212,10 @@ def table(answer: dict[str, Any]) -> Table:
 def main() -> None:
     """Measure and print."""
     settings = tyro.cli(Settings, description=__doc__)
-    if version(PEER) is None:
+    if settings.env not in GAMES and settings.env != "all":
+        print(f"--env must be all or one of {', '.join(GAMES)}, not {settings.env}", file=sys.stderr)
+        raise SystemExit(2)
+    if settings.env == FIRST and version(PEER) is None:
         print(f'{PEER} is not installed: pip install -c constraints.txt -e ".[bench]"', file=sys.stderr)
         raise SystemExit(2)
     os.environ |= {"SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}

@@ -66,6 +66,7 @@ class Game:
             alike compiled and uncompiled. `score` and `rng` are added to every game.
         taps: actions act when they are chosen, as a key does when it is struck, not for as long as it is held:
             of the frames that a decision lasts, only the first gets the action, the others action 0.
+        about: what it is, in a line.
         max_sprites: the longest scene the game can yield.
         presets: the rules by name; the first is the default. Results of different presets don't compare.
         sprites: draws the sprites that `scene` indexes; its keyword arguments are the game's look
@@ -87,6 +88,7 @@ class Game:
     step: Callable[[Any, Any, int], tuple[float, bool]]
     scene: Callable[[Any, Any], Any]
     taps: bool = False
+    about: str = ""
 
     @property
     def state_dtype(self) -> np.dtype[Any]:

@@ -4,7 +4,6 @@ import importlib
 import inspect
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from envs.registry import user_module
 from envs.screen import Screen, gray, picture_size, shrink
 
 FAMILIES = {  # how ids begin whose packages register them only once these are imported, and how to install them
@@ -94,9 +94,7 @@ def _maker(env_id: str) -> Callable[..., Any] | None:
     """Return the class or function that `module:name` names, None if it is an id of Gymnasium's."""
     if not names_code(env_id):
         return None
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    module = importlib.import_module(env_id.split(":")[0])
+    module = user_module(env_id.split(":")[0])
     if not SIMPLE_NAME.fullmatch(env_id):
         return None
     name = env_id.split(":")[1]

@@ -259,8 +259,9 @@ def draw_sprite(sheet: Sheet, sprite: int, x: float, y: float, pictures: NDArray
     # Whole screen pixels first, for all sizes alike; then the nearest phase of the small grid.
     across = int(np.floor((np.floor(x + 0.5) - table[sprite, 6]) * sheet.scale[0] * x_phases + 0.5))
     down = int(np.floor((np.floor(y + 0.5) - table[sprite, 7]) * sheet.scale[1] * y_phases + 0.5))
-    left, top = across // x_phases * channels, down // y_phases
-    block = (down % y_phases) * x_phases + across % x_phases
+    left, top = across // x_phases, down // y_phases
+    block = (down - top * y_phases) * x_phases + across - left * x_phases
+    left *= channels
     start = table[sprite, 0] + block * rows * columns
     span = table[sprite, 1] + block * rows
     first, last = max(0, -left), min(columns, row_size - left)

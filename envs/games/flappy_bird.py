@@ -111,6 +111,7 @@ def scene(state: Any, rules: Any) -> Iterator[tuple[int, float, float]]:
 
 FLAPPY_BIRD = Game(
     name="FlappyBird",
+    about="fly through gaps between pipes",
     width=WIDTH,
     height=HEIGHT,
     fps=30,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.common import alternate, machine, print_json, summary
+from envs import GAMES
 
 ROOT = Path(__file__).parents[2]
 
@@ -52,3 +53,14 @@ def test_the_throughput_command_answers_in_json() -> None:
         ]
         assert ratio["values"] == pytest.approx(by_hand, rel=1e-4)
     assert times["peer_private"]["median"] > 10  # 150 and more; far from any machine's moods
+
+
+def test_the_throughput_of_every_game() -> None:
+    command = [sys.executable, "-m", "benchmarks.env_throughput", "--json", "--seconds", "0.02", "--repeats", "1"]
+    done = subprocess.run([*command, "--env", "all"], cwd=ROOT, capture_output=True, text=True, check=True)
+    rates = json.loads(done.stdout)["frames_per_second"]
+    assert set(rates) == {*GAMES, "memcpy"}
+    assert all(rate["median"] > 1_000 for rate in rates.values())  # 400,000 and more on a quiet core
+    refused = subprocess.run([*command, "--env", "Chess"], cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "--env must be all or one of wingbeat/FlappyBird-v0" in refused.stderr

@@ -10,7 +10,7 @@ from stable_baselines3.common.env_checker import check_env as check_env_for_sb3
 
 from envs import GAMES, GameEnv, GameVectorEnv
 
-IDS = sorted(GAMES)
+IDS = list(GAMES)
 
 
 def every_preset() -> list[tuple[str, str]]:

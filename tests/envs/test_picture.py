@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from envs import GAMES, GameVectorEnv
 from envs.scene import Sheet, draw_sprite, make_sheet
-from tests.envs.pilot import pilot
+from tests.envs.pilot import fly, pilot
 
 GAME = GAMES["wingbeat/FlappyBird-v0"]
 SCREEN = (GAME.width, GAME.height)
@@ -39,6 +39,54 @@ def test_the_reference_itself() -> None:
     """Four pixels into three: 4/3 pixels each, by hand."""
     got = averaged(np.array([[8.0], [4.0], [0.0], [16.0]]), 3)[:, 0]
     np.testing.assert_allclose(got, [(8 + 4 / 3) * 0.75, (4 * 2 / 3) * 0.75, 16 * 0.75])
+
+
+OTHERS = [env_id for env_id in GAMES if GAMES[env_id] is not GAME]
+
+
+@pytest.mark.parametrize("env_id", OTHERS)
+@pytest.mark.parametrize("theme", ["day", "night"])
+def test_the_agent_sees_what_the_person_sees_in_every_game(env_id: str, theme: str) -> None:
+    game, rng = GAMES[env_id], np.random.default_rng(0)
+    env = GameVectorEnv(game, 1, render_mode="rgb_array", theme=theme)
+    observations, info = env.reset(seed=1)
+    for t in range(400):
+        if t % 8 == 0:
+            frames = env.render()
+            assert frames is not None
+            off = np.abs(reduced(frames[0], 84, 84) - observations[0, 0])
+            assert off.mean() < 1.5
+            assert off.max() <= 40
+        observations, *_, info = env.step(fly(game, info["state"], game.rules(env.preset), rng, noise=0.1))
+
+
+@pytest.mark.parametrize("env_id", OTHERS)
+def test_boxes_enclose_the_pixels_of_every_games_sprites(env_id: str) -> None:
+    game, rng = GAMES[env_id], np.random.default_rng(0)
+    env, rules = GameVectorEnv(game, 1), game.rules(next(iter(game.presets)))
+    screen = game.width, game.height
+    sprites = make_sheet(game.sprites(), screen, screen, channels=3)
+    _, info = env.reset(seed=4)
+    seen = set()
+    for frame in range(241):
+        if frame % 60 == 0:
+            things = list(game.scene(game.visible(info["state"])[0], rules))
+            boxes = info["boxes"][0]
+            assert (boxes[len(things) :] == [-1, 0, 0, 0, 0]).all()
+            for (sprite, x, y), (label, *box) in zip(things, boxes, strict=False):
+                cover = coverage(sprite, x, y, sprites)
+                if label == -1:
+                    assert not (cover >= 0.5).any()
+                    continue
+                seen.add(env.labels[label])
+                left, top, width, height = box
+                inside = np.zeros_like(cover)
+                inside[max(top - 1, 0) : top + height + 1, max(left - 1, 0) : left + width + 1] = 1
+                assert not (cover * (1 - inside)).any()
+                if left > 0 and left + width < game.width:  # of what is cut off there, another part may be widest
+                    assert box == box_of(cover >= 128 / 255)
+        info = env.step(fly(game, info["state"], rules, rng))[4]
+    assert seen == {sprite.label for sprite in game.sprites() if sprite.box[2]}  # a shadow is too faint for a box
 
 
 @pytest.mark.parametrize(
@@ -95,17 +143,19 @@ def sheet() -> Sheet:
     return make_sheet(GAME.sprites(), SCREEN, SCREEN, channels=3)
 
 
-def drawn(sprites: list[tuple[int, float, float]], ground: int = 0) -> NDArray[np.int64]:
-    """Draw a list of sprites over plain gray, full size: [height, width, 3]."""
-    picture = np.full(SCREEN[0] * SCREEN[1] * 3, ground, np.uint8)
-    for sprite, x, y in sprites:
-        draw_sprite(sheet(), sprite, x, y, picture, 0)
-    return picture.reshape(SCREEN[1], SCREEN[0], 3).astype(np.int64)
+def drawn(things: list[tuple[int, float, float]], ground: int = 0, sprites: Sheet | None = None) -> NDArray[np.int64]:
+    """Draw a list of sprites, of Flappy Bird if not told, over plain gray, full size: [height, width, 3]."""
+    sprites = sprites or sheet()
+    width, height = sprites.screen
+    picture = np.full(width * height * 3, ground, np.uint8)
+    for sprite, x, y in things:
+        draw_sprite(sprites, sprite, x, y, picture, 0)
+    return picture.reshape(height, width, 3).astype(np.int64)
 
 
-def coverage(sprite: int, x: float, y: float) -> NDArray[np.float64]:
+def coverage(sprite: int, x: float, y: float, sprites: Sheet | None = None) -> NDArray[np.float64]:
     """How opaque the sprite is at each pixel, from what it leaves of a white and of a black ground."""
-    black, white = (drawn([(sprite, x, y)], ground)[..., 0] for ground in (0, 255))
+    black, white = (drawn([(sprite, x, y)], ground, sprites)[..., 0] for ground in (0, 255))
     return 1 - (white - black) / 255
 
 

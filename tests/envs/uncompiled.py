@@ -5,50 +5,67 @@ from types import FunctionType
 
 import numpy as np
 
-from envs import GAMES, GameVectorEnv
+from envs import GAMES, Game, GameVectorEnv
 from envs.game import seed_rng
-from tests.envs.pilot import pilot
+from tests.envs.pilot import fly
 
-GAME = GAMES["wingbeat/FlappyBird-v0"]
+FIRST = "wingbeat/FlappyBird-v0"
+LONG = {"classic": 10_000, "head2023": 3_000}  # Flappy Bird's presets
+STEPS = {"Catch": 1_000, "Pong": 3_500, "Breakout": 3_500, "Snake": 2_500, "Rooftops": 1_000}
+SEED = 11
+# Uncompiled, a picture takes up to half a second.
+SMALL, LARGE = {FIRST: 20}, {FIRST: 7}
+FEW = 4
 
 
-def play(preset: str, seed: int, steps: int) -> dict[str, np.ndarray]:
+def play(game: Game, preset: str, steps: int) -> dict[str, np.ndarray]:
     """Play one game with next-step autoreset, straight from the rules: no env, no batch."""
-    rules, rng = GAME.rules(preset), np.random.default_rng(seed)
-    record = np.zeros(1, GAME.state_dtype)
-    record["rng"] = seed_rng([seed])
-    GAME.reset(record[0], rules)
-    states = np.zeros(steps + 1, GAME.state_dtype)
+    rules, rng = game.rules(preset), np.random.default_rng(SEED)
+    record = np.zeros(1, game.state_dtype)
+    record["rng"] = seed_rng([SEED])
+    game.reset(record[0], rules)
+    states = np.zeros(steps + 1, game.state_dtype)
     actions, rewards, terminated = np.zeros(steps, np.int64), np.zeros(steps), np.zeros(steps, np.bool_)
     states[0] = record[0]
     for t in range(steps):
-        actions[t] = pilot(record, rules.gap, rng, noise=0.03)[0]
+        careless = game.name != "FlappyBird" and t % 250 >= 150
+        actions[t] = fly(game, record, rules, rng, 0.7 if careless else 0.03)[0]
         if t and terminated[t - 1]:
             kept = record["rng"].copy()
-            record[:] = np.zeros((), GAME.state_dtype)
+            record[:] = np.zeros((), game.state_dtype)
             record["rng"] = kept
-            GAME.reset(record[0], rules)
+            game.reset(record[0], rules)
         else:
-            rewards[t], terminated[t] = GAME.step(record[0], rules, int(actions[t]))
+            rewards[t], terminated[t] = game.step(record[0], rules, int(actions[t]))
         states[t + 1] = record[0]
     return {"states": states.view(np.uint8), "actions": actions, "rewards": rewards, "terminated": terminated}
 
 
-def draw(seed: int, count: int) -> dict[str, np.ndarray]:
-    """Draw frames for the agent, and every seventh for a person (uncompiled that takes half a second)."""
-    env = GameVectorEnv(GAME, 1, render_mode="rgb_array", frame_skip=4)
-    env.reset(seed=seed)
+def steps_of(env_id: str, preset: str) -> int:
+    """How many steps are played: enough for ends and points."""
+    return LONG[preset] if env_id == FIRST else STEPS[GAMES[env_id].name]
+
+
+def draw(env_id: str) -> dict[str, np.ndarray]:
+    """Draw frames for the agent, and some of them for a person."""
+    game = GAMES[env_id]
+    env, rng = GameVectorEnv(game, 1, render_mode="rgb_array", frame_skip=4), np.random.default_rng(0)
+    _, info = env.reset(seed=5)
     small, large, boxes = [], [], []
-    for t in range(count):
-        observation, _, _, _, info = env.step(np.array([t % 4 == 0], np.int64))
+    for t in range(SMALL.get(env_id, FEW)):
+        action = np.array([t % 4 == 0], np.int64) if env_id == FIRST else fly(game, info["state"], env._rules, rng)
+        observation, _, _, _, info = env.step(action)
         small.append(observation)
         boxes.append(info["boxes"])
-        if t % 7 == 6:
+        if t % LARGE.get(env_id, FEW) == LARGE.get(env_id, FEW) - 1:
             large.append(env.render())
     return {"small": np.stack(small), "large": np.stack(large), "boxes": np.stack(boxes)}
 
 
 if __name__ == "__main__":
-    assert isinstance(GAME.step, FunctionType), "NUMBA_DISABLE_JIT=1 is not set"
-    path, preset, seed, steps = sys.argv[1:]
-    np.savez(path, **play(preset, int(seed), int(steps)), **draw(5, 20))
+    folder, *ids = sys.argv[1:]
+    for number, env_id in enumerate(ids):
+        game = GAMES[env_id]
+        assert isinstance(game.step, FunctionType), "NUMBA_DISABLE_JIT=1 is not set"
+        for preset in game.presets:
+            np.savez(f"{folder}/{number}-{preset}.npz", **play(game, preset, steps_of(env_id, preset)), **draw(env_id))
