@@ -1,4 +1,4 @@
-"""Train an agent: `python train.py [algorithm] [flags]`. `python train.py --help` names the algorithms."""
+"""Train an agent or an encoder: `python train.py [what] [flags]`. `python train.py --help` names what there is."""
 
 import sys
 import threading
@@ -21,6 +21,8 @@ TOTAL_STEPS = {
     "sb3-ppo": 1_000_000,
     "sb3-dqn": 1_000_000,
     "sb3-a2c": 1_000_000,
+    "encoder-random": 1,
+    "encoder-supervised": 1_000_000,
 }
 MAY_BE_ZERO = set(
     [
@@ -47,6 +49,10 @@ MAY_BE_ZERO = set(
         "ent_coef",
         "vf_coef",
         "exploration_final_eps",
+        "noise",
+        "detection_coef",
+        "numbers_coef",
+        "encoder_lr",
     ]
 )
 AT_MOST_ONE = set(
@@ -63,8 +69,10 @@ AT_MOST_ONE = set(
         "tau",
         "exploration_fraction",
         "exploration_final_eps",
+        "noise",
     ]
 )
+DATASET = "dataset"
 FILM_SECONDS = 60
 CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
 
@@ -76,7 +84,7 @@ class Common:
     out: Path | None = None
     """the run's folder; a new one in runs/ if not given"""
     total_steps: int | None = None
-    """decisions to train for, over all games; each algorithm has its own default"""
+    """decisions to train for, over all games, or pictures to train an encoder on; each has its own default"""
     seed: int = 0
     """of the games, the weights and everything that is drawn"""
     device: str = "auto"
@@ -87,6 +95,36 @@ class Common:
     """CPU threads; 0 for one a core"""
     quiet: bool = False
     """no progress line"""
+
+
+@dataclass
+class Playing:
+    """Who plays when pictures are recorded."""
+
+    policy: str = "leaning"
+    """random, leaning (each episode prefers actions of its own), or a trained agent's folder"""
+    noise: float = 0.3
+    """share of random actions beside a trained agent's: none in the first game, this in the last"""
+
+
+@dataclass
+class Record:
+    """The dataset as a whole."""
+
+    out: Path
+    """the dataset's folder, which must not exist"""
+    seed: int = 0
+    """of the games and of all chance"""
+    quiet: bool = False
+    """no progress line"""
+
+
+@dataclass
+class Data:
+    """What is learned from."""
+
+    data: Path | None = None
+    """a dataset's folder, see train.py dataset; if not given, the run plays and records its own"""
 
 
 @dataclass
@@ -108,25 +146,41 @@ def main(argv: list[str]) -> int:
         compiling.start()  # beside torch's import, which takes about as long
     from agents.build import ALGORITHMS, EyesConfig, GameConfig
     from experiment.runner import RunnerConfig
+    from perception.build import WAYS, NetworkConfig
+    from perception.dataset import DatasetConfig
+    from perception.training import TrainerConfig
 
     if any(word.split("=")[0] == "--resume" for word in argv):
         return _resume(parse(Resume, argv, "train.py"))
     name = argv[0] if argv and not argv[0].startswith("-") else "ppo"
-    if name not in ALGORITHMS:
-        raise UserError(f"there is no algorithm {name!r}; choose from {', '.join(ALGORITHMS)}")
-    groups: dict[str, Any] = {
-        "common": Common,
-        "game": GameConfig,
-        "eyes": EyesConfig,
-        "learner": ALGORITHMS[name][1],
-        "runner": RunnerConfig,
-    }
-    command = make_dataclass(name, [(key, kind, field(default_factory=kind)) for key, kind in groups.items()])
-    others = ", ".join(other for other in ALGORITHMS if other != name)
-    about = f"Train an agent with {name} (also: {others}). To go on with a run: python train.py --resume FOLDER"
+    if name not in [*ALGORITHMS, *WAYS, DATASET]:
+        raise UserError(
+            f"there is no algorithm {name!r}; choose from {', '.join(ALGORITHMS)} for an agent, "
+            f"{', '.join(WAYS)} for an encoder, or {DATASET}"
+        )
+    groups: dict[str, Any]
+    if name in ALGORITHMS:
+        groups = {"game": GameConfig, "eyes": EyesConfig, "learner": ALGORITHMS[name][1], "runner": RunnerConfig}
+        about = f"Train an agent with {name}. Also: {', '.join(other for other in ALGORITHMS if other != name)}. "
+        about += f"Encoders: {', '.join(WAYS)}. Pictures for these: {DATASET}. "
+        about += "To go on with a run: python train.py --resume FOLDER"
+    elif name in WAYS:
+        groups = {"data": Data, "network": NetworkConfig, "way": WAYS[name][1], "trainer": TrainerConfig}
+        groups |= {"game": GameConfig, "playing": Playing, "played": DatasetConfig}
+        about = f"Train an encoder, to be handed to an agent with --encoder. Also: {', '.join(WAYS)}"
+    else:
+        groups = {"game": GameConfig, "playing": Playing, "played": DatasetConfig}
+        about = "Play, and record pictures with labels for encoders to learn from"
+    groups = {"common": Record if name == DATASET else Common, **groups}
+    parts = [
+        (key, kind) if kind is Record else (key, kind, field(default_factory=kind)) for key, kind in groups.items()
+    ]
+    command = make_dataclass(name, parts)
     flags = parse(command, argv[1:] if name in argv[:1] else argv, f"train.py {name}", about)
     compiling.join()  # what comes next measures speed
-    return _train(name, flags)
+    if name == DATASET:
+        return _record(flags)
+    return _train(name, flags) if name in ALGORITHMS else _pretrain(name, flags)
 
 
 def _compile() -> None:
@@ -159,10 +213,13 @@ def _resume(command: Resume) -> int:
     from agents.device import choose_device, set_threads
     from experiment import checkpoint
     from experiment.run import CONFIG, Run
+    from perception.build import WAYS
 
     _check(command)
     run = Run.open(command.resume)
     run.lock()
+    if run.config.get("algorithm") in WAYS:
+        return _resume_pretraining(run, command)
     where = str(run.path / CONFIG)
     settings, runner = Settings.parse(run.config, where), parse_runner(run.config, where)
     settings.device = str(choose_device(settings.device))
@@ -178,6 +235,109 @@ def _resume(command: Resume) -> int:
         run.set_total_steps(command.total_steps)
     print(f"{settings.algorithm} goes on at {algorithm.steps:,} of {settings.total_steps:,} steps", file=sys.stderr)
     return _run(run, algorithm, settings, runner, command.quiet, meta["seconds"])
+
+
+def _record(command: Any) -> int:
+    """Play, and write a dataset."""
+    _check(command.common, command.game, command.playing, command.played)
+    _play(command.common.out, command.game, command.playing, command.played, command.common.seed, command.common.quiet)
+    print(f"dataset: {command.common.out}", file=sys.stderr)
+    return 0
+
+
+def _play(out: Path, game: Any, playing: Playing, config: Any, seed: int, quiet: bool) -> None:
+    from agents.device import set_threads
+    from agents.policies import make_policy
+    from perception.dataset import record
+
+    set_threads(0)
+    if not game.ours:
+        raise UserError(f"{game.env} shows no pictures that can be drawn again; only our own games can be recorded")
+    games = game.make(config.games, max_frames=config.longest * game.frame_skip)
+    policy = make_policy(playing.policy, game, config.games, playing.noise, seed)
+    about = {**game.about, "frame_skip": game.frame_skip, "look": game.look, "policy": asdict(playing)}
+    record(out, games, policy, config.pictures, seed, about, quiet)
+
+
+def _pretrain(name: str, command: Any) -> int:
+    """Train an encoder."""
+    from agents.device import choose_compute, set_threads
+    from agents.optimizer import HiddenMuon
+    from experiment.run import Run
+    from perception.build import OWN_DATA, EncoderSettings, config_of, look_of, make_way
+    from perception.dataset import Dataset
+    from perception.training import Trainer
+
+    common, game, data = command.common, command.game, command.data.data
+    _check(common, game, command.playing, command.played, command.network, command.way, command.trainer)
+    if data is not None:
+        changed = [
+            f"--{key.replace('_', '-')}"
+            for group in (game, command.playing, command.played)
+            for key, value in asdict(group).items()
+            if key != "env_arg" and value != getattr(type(group)(), key)
+        ]
+        if changed:
+            raise UserError(f"{changed[0]} is for playing, but --data {data} has been played already; leave one away")
+        Dataset(data, command.network.frames, look_of(game.env_arg) or None)  # what does not fit is refused at once
+    device, precision, threads = choose_compute(common.device, common.precision, common.threads)
+    look = game.env_arg if data is not None else ()
+    total = common.total_steps or TOTAL_STEPS[name]
+    settings = EncoderSettings(
+        name, str(data or ""), look, command.network, command.way, command.trainer,
+        total, common.seed, device, precision, threads,
+    )  # fmt: skip
+    run = Run.create(common.out, config_of(settings), f"{name}-{game.name}-{common.seed}")
+    if data is None:
+        _play(run.path / OWN_DATA, game, command.playing, command.played, common.seed, common.quiet)
+        set_threads(threads)
+    pictures = settings.open_data(run.path)
+    way = make_way(settings, pictures)
+    optimizer = HiddenMuon(way, way.encoder, settings.trainer.learning_rate, settings.trainer.muon_rate)
+    trainer = Trainer(run, pictures, way, optimizer, settings.trainer, total, common.seed, precision, 0, common.quiet)
+    trainer.prepare()
+    rows = len(pictures.splits["train"])
+    print(f"{name} learns from {rows:,} pictures on {device}, {precision}, {threads} threads", file=sys.stderr)
+    return _finish_pretraining(run, trainer, trainer.train())
+
+
+def _resume_pretraining(run: Any, command: Resume) -> int:
+    from agents.device import choose_device, set_threads
+    from agents.optimizer import HiddenMuon
+    from experiment import checkpoint
+    from perception.build import EncoderSettings, make_way
+    from perception.training import Trainer
+
+    settings = EncoderSettings.open(run.path)
+    settings.device = str(choose_device(settings.device))
+    settings.total_steps = command.total_steps or settings.total_steps
+    set_threads(settings.threads)
+    tensors, meta = checkpoint.load(checkpoint.latest(run.path))
+    pictures = settings.open_data(run.path)
+    way = make_way(settings, pictures)
+    optimizer = HiddenMuon(way, way.encoder, settings.trainer.learning_rate, settings.trainer.muon_rate)
+    trainer = Trainer(
+        run, pictures, way, optimizer, settings.trainer, settings.total_steps,
+        settings.seed, settings.precision, meta["seconds"], command.quiet,
+    )  # fmt: skip
+    checkpoint.fit(trainer.state_dict(), tensors, f"the {settings.algorithm} run in {run.path}")
+    trainer.load_state_dict(tensors)
+    checkpoint.rewind(run.path, trainer.steps)
+    run.truncate_metrics(trainer.steps)
+    if command.total_steps:
+        run.set_total_steps(command.total_steps)
+    print(f"{settings.algorithm} goes on at {trainer.steps:,} of {settings.total_steps:,} pictures", file=sys.stderr)
+    return _finish_pretraining(run, trainer, trainer.train(resumed=True))
+
+
+def _finish_pretraining(run: Any, trainer: Any, complete: bool) -> int:
+    print(f"run: {run.path}", file=sys.stderr)
+    if not complete:
+        return 130
+    for name, value in trainer.judge().items():
+        print(f"{name:20} {value:.4f}", file=sys.stderr)
+    print(f"look at {run.path / 'pictures.png'}; hand it on: python train.py ppo --encoder {run.path}", file=sys.stderr)
+    return 0
 
 
 def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seconds: float | None = None) -> int:

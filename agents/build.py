@@ -4,7 +4,7 @@ import contextlib
 import difflib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -28,6 +28,7 @@ from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run
 from experiment.runner import BEST, RunnerConfig
+from experiment.settings import read
 from perception import ENCODERS, STATES, EncoderSpec, make_encoder
 
 Games = GameVectorEnv | AdaptedVectorEnv
@@ -83,7 +84,7 @@ class GameConfig:
         Raises:
             UserError: for an unknown id, preset or setting.
         """
-        look: dict[str, Any] = dict(self._split(item) for item in self.env_arg)
+        look: dict[str, Any] = self.look
         if not self.ours:
             if self.preset:
                 raise UserError(f"{self.env} has no presets")
@@ -100,6 +101,15 @@ class GameConfig:
             return GameVectorEnv(self.game, num_envs, preset=self.preset or None, **settings, **look)
         except ValueError as error:
             raise UserError(str(error)) from error
+
+    @property
+    def look(self) -> dict[str, str]:
+        """What --env-arg sets, by name.
+
+        Raises:
+            UserError: for what is not name=value.
+        """
+        return dict(self._split(item) for item in self.env_arg)
 
     @property
     def ours(self) -> bool:
@@ -205,10 +215,10 @@ class Settings:
         try:
             config = {key: value for key, value in config.items() if key != "runner"}
             learner = ALGORITHMS[config["algorithm"]][1]
-            config["learner"] = _read(learner, config["learner"])
-            config["game"] = _read(GameConfig, config["game"])
-            config["eyes"] = _read(EyesConfig, config["eyes"])
-            settings = cast("Settings", _read(cls, config))
+            config["learner"] = read(learner, config["learner"])
+            config["game"] = read(GameConfig, config["game"])
+            config["eyes"] = read(EyesConfig, config["eyes"])
+            settings = cast("Settings", read(cls, config))
             if settings.precision not in PRECISIONS:
                 raise TypeError(f"precision = {settings.precision!r}")
         except (KeyError, TypeError) as error:
@@ -235,26 +245,13 @@ def parse_runner(config: dict[str, Any], where: str) -> RunnerConfig:
         UserError: as `Settings.parse`.
     """
     try:
-        return cast("RunnerConfig", _read(RunnerConfig, config["runner"]))
+        return cast("RunnerConfig", read(RunnerConfig, config["runner"]))
     except (KeyError, TypeError) as error:
         raise _unreadable(where, error) from error
 
 
 def _unreadable(where: str, error: Exception) -> UserError:
     return UserError(f"the settings in {where} are not those of a run of this version: {error}")
-
-
-def _read(cls: Any, values: dict[str, Any]) -> Any:
-    kinds: dict[str, Any] = {field.name: field.type for field in fields(cls)}
-    unknown = sorted(set(values) - set(kinds))
-    if unknown:
-        raise TypeError(f"unknown setting {unknown[0]!r}")
-    for name, value in values.items():
-        kind = {int: (int,), float: (int, float), str: (str,), bool: (bool,)}.get(kinds[name])
-        texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
-        if (kind and type(value) not in kind) or not texts:
-            raise TypeError(f"{name} = {value!r}")
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def make_algorithm(settings: Settings) -> Algorithm:

@@ -47,7 +47,7 @@ class HiddenMuon:
             momentum=0.95**PERIOD,
             adjust_lr_fn="match_rms_adamw",
         )
-        self._adam = torch.optim.Adam(others, lr=learning_rate, eps=1e-5, fused=True)
+        self._adam = torch.optim.Adam([{"params": others}], lr=learning_rate, eps=1e-5, fused=True)
         self.param_groups: list[dict[str, Any]] = [*self._muon.param_groups, *self._adam.param_groups]
         self._first_rates = [float(group["lr"]) for group in self.param_groups]
 
