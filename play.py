@@ -91,7 +91,7 @@ def _evaluate(command: Play, player: Any) -> int:
     settings, cap = player.settings, command.score_cap or None
     with Progress(command.episodes) as progress:
         result = evaluate(
-            settings.game.make, player.act, settings.eyes.frames, command.episodes, command.seed, cap, progress.update
+            settings.game.make, player.act, settings.frames, command.episodes, command.seed, cap, progress.update
         )
     result = {**settings.game.about, **result}
     if command.json:
@@ -106,7 +106,7 @@ def _record(path: Path, command: Play, player: Any) -> int:
     from experiment.show import show
 
     game, cap = player.settings.game, command.score_cap or None
-    frames, rate = show(game, player.act, player.settings.eyes.frames, command.seed, cap), game.fps
+    frames, rate = show(game, player.act, player.settings.frames, command.seed, cap), game.fps
     film((frame.picture for frame in islice(frames, round(command.seconds * rate))), path, rate)
     print(f"wrote {path}", file=sys.stderr)
     return 0

@@ -191,7 +191,7 @@ def _compile() -> None:
 
 
 def _train(name: str, command: Any) -> int:
-    from agents.build import Settings, make_algorithm
+    from agents.build import Settings, make_algorithm, take_encoder
     from agents.device import choose_compute
     from experiment.run import Run
 
@@ -200,11 +200,19 @@ def _train(name: str, command: Any) -> int:
     device, precision, threads = choose_compute(common.device, common.precision, common.threads)
     total_steps = common.total_steps or TOTAL_STEPS[name]
     settings = Settings(name, game, command.eyes, command.learner, total_steps, common.seed, device, precision, threads)
-    algorithm = make_algorithm(settings)
+    encoder = take_encoder(settings)
+    algorithm = make_algorithm(settings, encoder)
     config = asdict(settings) | {"runner": asdict(command.runner)}
     run = Run.create(common.out, config, f"{name}-{game.name}-{common.seed}")
     preset = f" ({game.about['preset']})" if game.ours else ""
     print(f"{name} learns {game.env}{preset} on {device}, {precision}, {threads} threads", file=sys.stderr)
+    if encoder is not None:
+        spec, mode = encoder.spec, settings.eyes.encoder_mode
+        print(
+            f"its encoder: {command.eyes.encoder}, {spec.network} for {spec.frames} frames, "
+            f"{spec.objective} on {spec.trained_on}, {mode}",
+            file=sys.stderr,
+        )
     return _run(run, algorithm, settings, command.runner, common.quiet)
 
 
@@ -345,7 +353,7 @@ def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seco
     from experiment.runner import Runner
 
     def play(episodes: int, cap: int) -> dict[str, Any]:
-        return evaluate(settings.game.make, algorithm.act, settings.eyes.frames, episodes, CHOOSING_SEED, cap)
+        return evaluate(settings.game.make, algorithm.act, settings.frames, episodes, CHOOSING_SEED, cap)
 
     if hasattr(algorithm, "replay"):
         print(f"the replay takes {algorithm.replay.memory / 1e6:,.1f} MB of memory", file=sys.stderr)
@@ -367,7 +375,7 @@ def _judge(run: Any, config: Any) -> None:
     from experiment.show import show
 
     player = load_player(run.path)
-    game, frames = player.settings.game, player.settings.eyes.frames
+    game, frames = player.settings.game, player.settings.frames
     print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
     result = evaluate(game.make, player.act, frames, config.final_episodes, score_cap=config.final_cap)
     result = {**game.about, **result}

@@ -3,10 +3,10 @@
 import contextlib
 import difflib
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Literal, Protocol, cast
 
 import gymnasium as gym
 import numpy as np
@@ -29,7 +29,7 @@ from experiment.errors import UserError
 from experiment.run import CONFIG, Run
 from experiment.runner import BEST, RunnerConfig
 from experiment.settings import read
-from perception import ENCODERS, STATES, EncoderSpec, make_encoder
+from perception import ENCODERS, STATES, Encoder, EncoderSpec, freeze, load_encoder, make_encoder
 
 Games = GameVectorEnv | AdaptedVectorEnv
 
@@ -172,11 +172,19 @@ class EyesConfig:
     """How the agent sees."""
 
     encoder: str = "auto"
-    """small, nature or impala for pixels, mlp for states: what turns observations into features; auto: small or mlp"""
-    frames: int = 2
-    """the last frames seen, stacked in one observation"""
-    feature_dim: int = 256
-    """length of the feature vector"""
+    """small, nature or impala for pixels, mlp for states: what turns observations into features; auto: small or mlp.
+    Or the folder of a trained one, see docs/encoders.md"""
+    encoder_mode: Literal["auto", "scratch", "finetune", "frozen"] = "auto"
+    """of a trained encoder: frozen, or finetune (auto) to train it further; of others: scratch (auto)"""
+    encoder_lr: float = 3e-4
+    """Adam's step size at the start for an encoder that is trained further"""
+    frames: int | None = None
+    """the last frames seen, stacked in one observation; 2, or as a trained encoder has it"""
+    feature_dim: int | None = None
+    """length of the feature vector; 256, or as a trained encoder has it"""
+
+
+DEFAULTS = EncoderSpec()
 
 
 @dataclass
@@ -225,6 +233,11 @@ class Settings:
             raise _unreadable(where, error) from error
         return settings
 
+    @property
+    def frames(self) -> int:
+        """The last frames seen, stacked in one observation."""
+        return self.eyes.frames or DEFAULTS.frames
+
     def spec(self) -> EncoderSpec:
         """What the encoder is made for."""
         space = self.game.make(1).single_observation_space
@@ -235,7 +248,72 @@ class Settings:
         if network in ENCODERS and (network in STATES) == pixels:
             kind, fit = ("pixels", "small") if pixels else ("a state of numbers", "mlp")
             raise ValueError(f"{self.game.env} shows {kind}, which the {network} encoder does not take; try {fit}")
-        return EncoderSpec(network, self.eyes.frames, height, width, self.eyes.feature_dim)
+        return EncoderSpec(network, self.frames, height, width, self.eyes.feature_dim or DEFAULTS.feature_dim)
+
+    def make_encoder(self, weights: Mapping[str, Tensor] | None = None) -> Encoder:
+        """Build the encoder as its mode wants it: fresh, to be trained further, or frozen.
+
+        Args:
+            weights: of a trained one. Without them a run that began with a trained encoder goes on: its checkpoint
+                has them.
+
+        Raises:
+            ValueError: if the settings don't fit each other.
+        """
+        encoder, mode = make_encoder(self.spec()), self.eyes.encoder_mode
+        if weights is not None:
+            encoder.load_state_dict(weights)
+        encoder.settled = mode in ("finetune", "frozen")
+        if mode == "finetune":
+            encoder.learning_rate = self.eyes.encoder_lr
+        elif mode == "frozen":
+            freeze(encoder)
+        return encoder
+
+
+def take_encoder(settings: Settings) -> Encoder | None:
+    """Load the trained encoder that the settings name, if they do, and settle what it settles.
+
+    Afterwards `settings.eyes` names its network, its frames, its features and how it goes on, so that the run needs
+    its folder no more.
+
+    Raises:
+        UserError: if it is damaged, or does not fit the game or the flags.
+    """
+    eyes, path = settings.eyes, Path(settings.eyes.encoder)
+    if eyes.encoder in (*ENCODERS, "auto"):
+        if eyes.encoder_mode not in ("auto", "scratch"):
+            raise UserError(
+                f"--encoder-mode {eyes.encoder_mode} needs a trained encoder: --encoder FOLDER, such as runs/<name>"
+            )
+        return None
+    if not path.exists():
+        raise UserError(
+            f"there is no encoder {eyes.encoder!r}; choose from {', '.join(ENCODERS)}, or name a trained one's folder"
+        )
+    if eyes.encoder_mode == "scratch":
+        raise UserError(f"--encoder-mode scratch takes a network's name, such as small, not the folder {path}")
+    encoder = load_encoder(path)
+    spec = encoder.spec
+    for flag, given, has in (("frames", eyes.frames, spec.frames), ("feature-dim", eyes.feature_dim, spec.feature_dim)):
+        if given is not None and given != has:
+            raise UserError(
+                f"--{flag} {given} does not fit the encoder in {path}, which has {has}; leave the flag away"
+            )
+    shape = settings.game.make(1).single_observation_space.shape or ()
+    if shape[1:] != (spec.height, spec.width) or spec.network in STATES:
+        raise UserError(
+            f"the encoder in {path} takes pictures of {spec.height} x {spec.width}; "
+            f"{settings.game.env} shows {' x '.join(map(str, shape[1:]))}"
+        )
+    settings.eyes = replace(
+        eyes,
+        encoder=spec.network,
+        encoder_mode="frozen" if eyes.encoder_mode == "frozen" else "finetune",
+        frames=spec.frames,
+        feature_dim=spec.feature_dim,
+    )
+    return encoder
 
 
 def parse_runner(config: dict[str, Any], where: str) -> RunnerConfig:
@@ -254,8 +332,12 @@ def _unreadable(where: str, error: Exception) -> UserError:
     return UserError(f"the settings in {where} are not those of a run of this version: {error}")
 
 
-def make_algorithm(settings: Settings) -> Algorithm:
+def make_algorithm(settings: Settings, trained: Encoder | None = None) -> Algorithm:
     """Build an algorithm, fresh from its seed.
+
+    Args:
+        settings: of the run.
+        trained: the encoder it begins with, see `take_encoder`; its weights are copied.
 
     Raises:
         UserError: if the settings do not fit each other or the machine.
@@ -264,7 +346,7 @@ def make_algorithm(settings: Settings) -> Algorithm:
         torch.manual_seed(settings.seed)
         algorithm: Algorithm = ALGORITHMS[settings.algorithm][0](
             settings.game.make(settings.learner.num_envs),
-            make_encoder(settings.spec()),
+            settings.make_encoder(trained.state_dict() if trained else None),
             settings.learner,
             settings.total_steps,
             settings.seed,
@@ -303,6 +385,8 @@ def load_player(path: Path, device: str = "auto") -> Player:
     """
     given = next((parent for parent in (path, *path.parents[:2]) if (parent / CONFIG).is_file()), path)
     run = Run.open(given)
+    if run.config.get("algorithm", "").startswith("encoder-"):
+        raise UserError(f"{run.path} is an encoder's run, which can't play; hand it to an agent: --encoder {run.path}")
     folder = path if given != path else run.path / BEST
     if given == path and not folder.exists():
         folder = checkpoint.latest(run.path)

@@ -190,7 +190,9 @@ class DQN:
         self.replay.start(seed)
         self.network = self.make_network(encoder, self.actions, config).to(device)
         self.target = copy.deepcopy(self.network).requires_grad_(False)
-        self.optimizer = HiddenMuon(self.network, self.network.encoder, config.learning_rate, config.muon_rate)
+        self.optimizer = HiddenMuon(
+            self.network, self.network.encoder, config.learning_rate, config.muon_rate, encoder.learning_rate
+        )
         self.generator = torch.Generator().manual_seed(seed)
         self.leaning = Leaning(config.num_envs, self.actions, config.exploration, self.generator)
         self.noise = self._draw_noise(config.num_envs) if config.noisy else None  # with which each game is played

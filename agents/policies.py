@@ -87,4 +87,4 @@ def make_policy(name: str, game: GameConfig, games: int, noise: float, seed: int
         )
     if hasattr(player.act, "begin") and player.act.begin(1) is not player.act:
         raise UserError(f"the agent in {name} has a memory, which can't be followed through so many episodes")
-    return NoisyPolicy(player.act, player.settings.eyes.frames, games, actions, noise, CHANCE["leaning"], seed)
+    return NoisyPolicy(player.act, player.settings.frames, games, actions, noise, CHANCE["leaning"], seed)

@@ -74,7 +74,7 @@ class Window:
 def watch(player: Any, seed: int, scale: float, name: str) -> int:
     """Show an agent play, episode after episode, until the window is closed; returns the exit code."""
     game = player.settings.game
-    frames = show(game, player.act, player.settings.eyes.frames, seed)
+    frames = show(game, player.act, player.settings.frames, seed)
     frame = next(frames)
     height, width, _ = frame.picture.shape
     window = Window(width, height, scale, f"Wingbeat: {name}")
@@ -95,7 +95,7 @@ def watch(player: Any, seed: int, scale: float, name: str) -> int:
             elif not paused:
                 frame = next(frames)
         seed += 1
-        frames = show(game, player.act, player.settings.eyes.frames, seed)
+        frames = show(game, player.act, player.settings.frames, seed)
         frame = next(frames)
     window.close()
     return 0

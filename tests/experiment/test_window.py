@@ -11,7 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents.build import EyesConfig, GameConfig
+from agents.build import GameConfig
 from envs import FLAPPY_BIRD, GameVectorEnv
 from experiment.errors import UserError
 from experiment.show import show
@@ -67,7 +67,7 @@ def glide(observations: torch.Tensor) -> torch.Tensor:
     return torch.zeros(len(observations), dtype=torch.int64)
 
 
-PLAYER: Any = SimpleNamespace(settings=SimpleNamespace(game=GameConfig(), eyes=EyesConfig()), act=glide)
+PLAYER: Any = SimpleNamespace(settings=SimpleNamespace(game=GameConfig(), frames=2), act=glide)
 
 
 def episode(seed: int) -> list[NDArray[np.uint8]]:
