@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import torch
 from gymnasium import spaces
-from stable_baselines3.common.sb2_compat.rmsprop_tf_like import RMSpropTFLike
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import Tensor, nn
 
@@ -84,5 +83,5 @@ class OwnRateAdam(_OwnRate, torch.optim.Adam):
     """Adam, see `_OwnRate`."""
 
 
-class OwnRateRMSprop(_OwnRate, RMSpropTFLike):
+class OwnRateRMSprop(_OwnRate, torch.optim.RMSprop):
     """The RMSProp of SB3's A2C, see `_OwnRate`."""

@@ -21,6 +21,7 @@ from perception.training import Way
 FLOOR = 0.02  # squared error, in squared standard deviations, below which no number is pressed further
 LIKELY = 0.3  # score above which a found sprite is drawn
 JUDGED = 4096  # pictures at most, in which sprites are counted
+LOOKED_AT = 1024  # pictures from which it is taken what moves
 CHUNK = 512
 
 
@@ -53,6 +54,13 @@ def numbers_loss(told: Tensor, wanted: Tensor) -> Tensor:
     return 0.5 * (means + FLOOR).log().mean()
 
 
+def _movers(data: Dataset) -> list[str]:
+    """Name the classes of sprites that are not always in the same place: of others there is nothing to find."""
+    boxes = data.splits["train"].sample(LOOKED_AT, np.random.default_rng(0)).boxes.flatten(0, 1)
+    places = [boxes[boxes[:, 0] == k, 1:].unique(dim=0) for k in range(len(data.envs.labels))]
+    return [label for label, place in zip(data.envs.labels, places, strict=True) if len(place) > 1]
+
+
 class Supervised(Way):
     """Numbers and sprites from the features.
 
@@ -72,9 +80,7 @@ class Supervised(Way):
         self.spread: Tensor
         self.register_buffer("center", torch.zeros(len(data.names)))
         self.register_buffer("spread", torch.ones(len(data.names)))
-        # Of classes only those that move about: a background is always where it is.
-        still = {sprite.label for sprite in data.game.sprites(**data.look) if sprite.still}
-        self.classes = [label for label in data.envs.labels if label not in still]
+        self.classes = _movers(data)
         self._class_of = torch.tensor([self.classes.index(x) if x in self.classes else -1 for x in data.envs.labels])
         height, width = encoder.spec.height, encoder.spec.width
         self._shrink = torch.tensor([width / data.game.width, height / data.game.height] * 2)  # screen to picture

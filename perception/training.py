@@ -208,8 +208,9 @@ class Trainer:
         self.way.eval()
         with torch.no_grad():
             result = self.way.judge(self.data.splits["test"])
+        known = {key: value if math.isfinite(value) else None for key, value in result.items()}
         with explain(f"write into {self.run.path}"), files.replacing(self.run.path / "evaluation.json") as temporary:
-            files.write(temporary, json.dumps(result, indent=2) + "\n")
+            files.write(temporary, json.dumps(known, indent=2) + "\n")
         return result
 
     def save(self) -> None:
