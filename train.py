@@ -1,5 +1,6 @@
 """Train an agent or an encoder: `python train.py [what] [flags]`. `python train.py --help` names what there is."""
 
+import shutil
 import sys
 import threading
 from dataclasses import asdict, dataclass, field, make_dataclass
@@ -23,6 +24,7 @@ TOTAL_STEPS = {
     "sb3-a2c": 1_000_000,
     "encoder-random": 1,
     "encoder-supervised": 1_000_000,
+    "encoder-vae": 1_000_000,
 }
 MAY_BE_ZERO = set(
     [
@@ -52,7 +54,8 @@ MAY_BE_ZERO = set(
         "noise",
         "detection_coef",
         "numbers_coef",
-        "encoder_lr",
+        "beta",
+        "moving",
     ]
 )
 AT_MOST_ONE = set(
@@ -253,16 +256,27 @@ def _record(command: Any) -> int:
     return 0
 
 
+def _player(game: Any, playing: Playing, config: Any, seed: int) -> Any:
+    """Make who plays.
+
+    Raises:
+        UserError: if nobody can.
+    """
+    from agents.policies import make_policy
+
+    if not game.ours:
+        raise UserError(f"{game.env} shows no pictures that can be drawn again; only our own games can be recorded")
+    game.make(1)
+    return make_policy(playing.policy, game, config.games, playing.noise, seed)
+
+
 def _play(out: Path, game: Any, playing: Playing, config: Any, seed: int, quiet: bool) -> None:
     from agents.device import set_threads
-    from agents.policies import make_policy
     from perception.dataset import record
 
     set_threads(0)
-    if not game.ours:
-        raise UserError(f"{game.env} shows no pictures that can be drawn again; only our own games can be recorded")
+    policy = _player(game, playing, config, seed)
     games = game.make(config.games, max_frames=config.longest * game.frame_skip)
-    policy = make_policy(playing.policy, game, config.games, playing.noise, seed)
     about = {**game.about, "frame_skip": game.frame_skip, "look": game.look, "policy": asdict(playing)}
     record(out, games, policy, config.pictures, seed, about, quiet)
 
@@ -272,32 +286,32 @@ def _pretrain(name: str, command: Any) -> int:
     from agents.device import choose_compute, set_threads
     from agents.optimizer import HiddenMuon
     from experiment.run import Run
-    from perception.build import OWN_DATA, EncoderSettings, config_of, look_of, make_way
-    from perception.dataset import Dataset
+    from perception.build import OWN_DATA, EncoderSettings, config_of, make_way
     from perception.training import Trainer
 
     common, game, data = command.common, command.game, command.data.data
     _check(common, game, command.playing, command.played, command.network, command.way, command.trainer)
     if data is not None:
-        changed = [
-            f"--{key.replace('_', '-')}"
-            for group in (game, command.playing, command.played)
-            for key, value in asdict(group).items()
-            if key != "env_arg" and value != getattr(type(group)(), key)
-        ]
-        if changed:
-            raise UserError(f"{changed[0]} is for playing, but --data {data} has been played already; leave one away")
-        Dataset(data, command.network.frames, look_of(game.env_arg) or None)  # what does not fit is refused at once
+        _check_not_played(command)
+    else:
+        _player(game, command.playing, command.played, common.seed)
+        command.network.make(84, 84)  # what does not fit is refused before anything is made
     device, precision, threads = choose_compute(common.device, common.precision, common.threads)
-    look = game.env_arg if data is not None else ()
     total = common.total_steps or TOTAL_STEPS[name]
     settings = EncoderSettings(
-        name, str(data or ""), look, command.network, command.way, command.trainer,
+        name, str(data or ""), game.env_arg if data else (), command.network, command.way, command.trainer,
         total, common.seed, device, precision, threads,
     )  # fmt: skip
+    if data is not None:
+        make_way(settings, settings.open_data(Path()))
     run = Run.create(common.out, config_of(settings), f"{name}-{game.name}-{common.seed}")
     if data is None:
-        _play(run.path / OWN_DATA, game, command.playing, command.played, common.seed, common.quiet)
+        try:
+            _play(run.path / OWN_DATA, game, command.playing, command.played, common.seed, common.quiet)
+            make_way(settings, settings.open_data(run.path))
+        except (UserError, KeyboardInterrupt):
+            shutil.rmtree(run.path, ignore_errors=True)  # there is nothing in it yet that could go on
+            raise
         set_threads(threads)
     pictures = settings.open_data(run.path)
     way = make_way(settings, pictures)
@@ -307,6 +321,19 @@ def _pretrain(name: str, command: Any) -> int:
     rows = len(pictures.splits["train"])
     print(f"{name} learns from {rows:,} pictures on {device}, {precision}, {threads} threads", file=sys.stderr)
     return _finish_pretraining(run, trainer, trainer.train())
+
+
+def _check_not_played(command: Any) -> None:
+    """Refuse flags of playing beside --data, but for the look, in which its pictures are drawn.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for group in (command.game, command.playing, command.played):
+        for key, value in asdict(group).items():
+            if key != "env_arg" and value != getattr(type(group)(), key):
+                flag, data = f"--{key.replace('_', '-')}", command.data.data
+                raise UserError(f"{flag} is for playing, but --data {data} has been played already; leave one away")
 
 
 def _resume_pretraining(run: Any, command: Resume) -> int:

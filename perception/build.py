@@ -10,14 +10,16 @@ from experiment.errors import UserError
 from experiment.run import CONFIG, Run
 from experiment.settings import read
 from perception.dataset import Dataset
-from perception.encoder import STATES, EncoderSpec, make_encoder
+from perception.encoder import STATES, Encoder, EncoderSpec, make_encoder
 from perception.random import Random, RandomConfig
 from perception.supervised import Supervised, SupervisedConfig
 from perception.training import TrainerConfig, Way
+from perception.vae import VAE, VAEConfig
 
 WAYS: dict[str, tuple[Any, Any]] = {
     "encoder-random": (Random, RandomConfig),
     "encoder-supervised": (Supervised, SupervisedConfig),
+    "encoder-vae": (VAE, VAEConfig),
 }
 OWN_DATA = "data"  # in a run's folder, if it played its own
 
@@ -32,6 +34,19 @@ class NetworkConfig:
     """the last frames seen, stacked in one observation"""
     feature_dim: int = 256
     """length of the feature vector"""
+
+    def make(self, height: int, width: int) -> Encoder:
+        """Build it, fresh, for pictures of this size.
+
+        Raises:
+            UserError: if there is no such network for such pictures.
+        """
+        if self.encoder in STATES:
+            raise UserError(f"the {self.encoder} encoder is for states; a dataset has pictures")
+        try:
+            return make_encoder(EncoderSpec(self.encoder, self.frames, height, width, self.feature_dim))
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
 
 @dataclass
@@ -108,20 +123,16 @@ def make_way(settings: EncoderSettings, data: Dataset) -> Way:
     """Build a way of training, fresh from its seed, on its device.
 
     Raises:
-        UserError: if the network does not fit the data.
+        UserError: if the network does not fit the data, or there is less of it than one gradient step takes.
     """
-    network, (kind, _) = settings.network, WAYS[settings.algorithm]
-    if network.encoder in STATES:
-        raise UserError(f"the {network.encoder} encoder is for states; a dataset has pictures")
+    rows, size = len(data.splits["train"]), settings.trainer.batch_size
+    if rows < size:
+        raise UserError(f"--batch-size {size} is more than the {rows} pictures to learn from")
+    kind, (height, width) = WAYS[settings.algorithm][0], data.about["size"]
     torch.manual_seed(settings.seed)
-    height, width = data.about["size"]
-    spec = EncoderSpec(network.encoder, network.frames, height, width, network.feature_dim)
-    try:
-        encoder = make_encoder(replace(spec, objective=kind.objective, trained_on=data.about["env"]))
-        way = cast("Way", kind(encoder, settings.way, data))
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    return way.to(settings.device)
+    encoder = settings.network.make(height, width)
+    encoder.spec = replace(encoder.spec, objective=kind.objective, trained_on=data.about["env"])
+    return cast("Way", kind(encoder, settings.way, data)).to(settings.device)
 
 
 def config_of(settings: EncoderSettings) -> dict[str, Any]:

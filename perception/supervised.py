@@ -56,8 +56,8 @@ def numbers_loss(told: Tensor, wanted: Tensor) -> Tensor:
 
 def _movers(data: Dataset) -> list[str]:
     """Name the classes of sprites that are not always in the same place: of others there is nothing to find."""
-    boxes = data.splits["train"].sample(LOOKED_AT, np.random.default_rng(0)).boxes.flatten(0, 1)
-    places = [boxes[boxes[:, 0] == k, 1:].unique(dim=0) for k in range(len(data.envs.labels))]
+    boxes = data.splits["train"].sample(LOOKED_AT, np.random.default_rng(0)).boxes.flatten(0, 1).numpy()
+    places = [np.unique(boxes[boxes[:, 0] == k, 1:], axis=0) for k in range(len(data.envs.labels))]
     return [label for label, place in zip(data.envs.labels, places, strict=True) if len(place) > 1]
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from experiment import checkpoint, files
-from experiment.errors import UserError, explain
+from experiment.errors import explain
 from experiment.metrics import Metrics, read_metrics
 from experiment.pictures import loss_curve
 from experiment.progress import Progress
@@ -125,9 +125,6 @@ class Trainer:
         precision: "fp32" or "bf16".
         seconds: spent in earlier sessions of this run.
         quiet: no progress line.
-
-    Raises:
-        UserError: if there is less to learn from than one gradient step takes.
     """
 
     def __init__(
@@ -146,9 +143,6 @@ class Trainer:
         self.run, self.data, self.way, self.config = run, data, way, config
         self.total_steps, self.seed, self.quiet, self.steps = total_steps, seed, quiet, 0
         self._half, self._earlier = precision == "bf16", seconds
-        rows = len(data.splits["train"])
-        if rows < config.batch_size:
-            raise UserError(f"--batch-size {config.batch_size} is more than the {rows} pictures to learn from")
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
         self._weights = [weight for weight in way.parameters() if weight.requires_grad]
         self._optimizer = optimizer
