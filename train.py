@@ -274,7 +274,7 @@ def _play(out: Path, game: Any, playing: Playing, config: Any, seed: int, quiet:
     from agents.device import set_threads
     from perception.dataset import record
 
-    set_threads(0)
+    set_threads(1)  # so few games at a time leave nothing to share out
     policy = _player(game, playing, config, seed)
     games = game.make(config.games, max_frames=config.longest * game.frame_skip)
     about = {**game.about, "frame_skip": game.frame_skip, "look": game.look, "policy": asdict(playing)}
