@@ -71,7 +71,10 @@ def test_a_run_goes_on(folder: Path) -> None:
     steps = [line["steps"] for line in read_metrics(Path("runs/sup/metrics.jsonl")) if "eval/loss" in line]
     assert steps == sorted(set(steps))
     assert {640, 1280} <= set(steps)
-    shutil.rmtree("data")  # it learns from it, and says so
+
+
+def test_a_run_whose_pictures_are_gone_says_so(folder: Path) -> None:
+    shutil.rmtree("data")
     with pytest.raises(UserError, match="data/flappy is not a dataset"):
         train.main(["--resume", "runs/sup", "--total-steps", "1920", "--quiet"])
 
