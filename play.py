@@ -189,7 +189,7 @@ def _judge(command: Play, player: Any) -> dict[str, Any]:
     settings, cap = player.settings, command.score_cap or None
     with Progress(command.episodes) as progress:
         result = evaluate(
-            settings.game.make, player.act, settings.eyes.frames, command.episodes, command.seed, cap, progress.update
+            settings.game.make, player.act, settings.frames, command.episodes, command.seed, cap, progress.update
         )
     return {**settings.game.about, **result}
 
@@ -229,7 +229,7 @@ def _record_bare(command: Play) -> int:
 
     player = _load(command.run, command)
     game, cap = player.settings.game, command.score_cap or None
-    frames, rate = show(game, player.act, player.settings.eyes.frames, command.seed, cap), game.fps
+    frames, rate = show(game, player.act, player.settings.frames, command.seed, cap), game.fps
     assert command.record is not None
     film((frame.picture for frame in islice(frames, round(command.seconds * rate))), command.record, rate)
     print(f"wrote {command.record}", file=sys.stderr)

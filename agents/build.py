@@ -4,10 +4,9 @@ import contextlib
 import difflib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, Protocol, cast, get_args, get_origin
+from typing import Any, Literal, Protocol, cast
 
 import gymnasium as gym
 import numpy as np
@@ -32,7 +31,8 @@ from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run
 from experiment.runner import BEST, RunnerConfig
-from perception import ENCODERS, STATES, EncoderSpec, make_encoder
+from experiment.settings import read
+from perception import ENCODERS, STATES, Encoder, EncoderSpec, freeze, load_encoder, make_encoder
 
 Games = GameVectorEnv | AdaptedVectorEnv
 
@@ -109,7 +109,7 @@ class GameConfig:
         Raises:
             UserError: for an unknown id, preset or setting.
         """
-        look: dict[str, Any] = dict(self._split(item) for item in self.env_arg)
+        look: dict[str, Any] = self.look
         if not self.ours:
             return self._make_others(num_envs, training, {**settings}, look)
         self._refuse_for_ours()
@@ -153,6 +153,15 @@ class GameConfig:
             if getattr(self, name) != getattr(plain, name):
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} is for environments of others; {self.env} is one of Wingbeat's own games")
+
+    @property
+    def look(self) -> dict[str, str]:
+        """What --env-arg sets, by name.
+
+        Raises:
+            UserError: for what is not name=value.
+        """
+        return dict(self._split(item) for item in self.env_arg)
 
     @property
     def ours(self) -> bool:
@@ -257,11 +266,19 @@ class EyesConfig:
     """How the agent sees."""
 
     encoder: str = "auto"
-    """small, nature or impala for pixels, mlp for states: what turns observations into features; auto: small or mlp"""
-    frames: int = 2
-    """the last frames seen, stacked in one observation"""
-    feature_dim: int = 256
-    """length of the feature vector"""
+    """small, nature or impala for pixels, mlp for states: what turns observations into features; auto: small or mlp.
+    Or the folder of a trained one, see docs/encoders.md"""
+    encoder_mode: Literal["auto", "scratch", "finetune", "frozen"] = "auto"
+    """of a trained encoder: frozen, or finetune (auto) to train it further; of others: scratch (auto)"""
+    encoder_lr: float = 3e-4
+    """Adam's step size at the start for an encoder that is trained further"""
+    frames: int | None = None
+    """the last frames seen, stacked in one observation; 2, or as a trained encoder has it"""
+    feature_dim: int | None = None
+    """length of the feature vector; 256, or as a trained encoder has it"""
+
+
+DEFAULTS = EncoderSpec()
 
 
 @dataclass
@@ -305,19 +322,24 @@ class Settings:
         try:
             config = {key: value for key, value in config.items() if key != "runner"}
             learner = ALGORITHMS[config["algorithm"]][1]
-            config["learner"] = _read(learner, config["learner"])
-            game = _read(GameConfig, config["game"])
+            config["learner"] = read(learner, config["learner"])
+            game = read(GameConfig, config["game"])
             if "screen" not in config["game"] and game.env not in GAMES:
                 game.frame_skip = 1  # before there were screens it was for our own games alone
             config["game"] = game
-            config["eyes"] = _read(EyesConfig, config["eyes"])
-            settings = cast("Settings", _read(cls, config))
+            config["eyes"] = read(EyesConfig, config["eyes"])
+            settings = cast("Settings", read(cls, config))
             if settings.precision not in PRECISIONS:
                 raise TypeError(f"precision = {settings.precision!r}")
         except (KeyError, TypeError) as error:
             raise _unreadable(where, error) from error
         settings.game.confirm(env, where)
         return settings
+
+    @property
+    def frames(self) -> int:
+        """The last frames seen, stacked in one observation."""
+        return self.eyes.frames or DEFAULTS.frames
 
     def spec(self) -> EncoderSpec:
         """What the encoder is made for."""
@@ -329,7 +351,72 @@ class Settings:
         if network in ENCODERS and (network in STATES) == pixels:
             kind, fit = ("pixels", "small") if pixels else ("a state of numbers", "mlp")
             raise ValueError(f"{self.game.env} shows {kind}, which the {network} encoder does not take; try {fit}")
-        return EncoderSpec(network, self.eyes.frames, height, width, self.eyes.feature_dim)
+        return EncoderSpec(network, self.frames, height, width, self.eyes.feature_dim or DEFAULTS.feature_dim)
+
+    def make_encoder(self, weights: Mapping[str, Tensor] | None = None) -> Encoder:
+        """Build the encoder as its mode wants it: fresh, to be trained further, or frozen.
+
+        Args:
+            weights: of a trained one. Without them a run that began with a trained encoder goes on: its checkpoint
+                has them.
+
+        Raises:
+            ValueError: if the settings don't fit each other.
+        """
+        encoder, mode = make_encoder(self.spec()), self.eyes.encoder_mode
+        if weights is not None:
+            encoder.load_state_dict(weights)
+        encoder.settled = mode in ("finetune", "frozen")
+        if mode == "finetune":
+            encoder.learning_rate = self.eyes.encoder_lr
+        elif mode == "frozen":
+            freeze(encoder)
+        return encoder
+
+
+def take_encoder(settings: Settings) -> Encoder | None:
+    """Load the trained encoder that the settings name, if they do, and settle what it settles.
+
+    Afterwards `settings.eyes` names its network, its frames, its features and how it goes on, so that the run needs
+    its folder no more.
+
+    Raises:
+        UserError: if it is damaged, or does not fit the game or the flags.
+    """
+    eyes, path = settings.eyes, Path(settings.eyes.encoder)
+    if eyes.encoder in (*ENCODERS, "auto"):
+        if eyes.encoder_mode not in ("auto", "scratch"):
+            raise UserError(
+                f"--encoder-mode {eyes.encoder_mode} needs a trained encoder: --encoder FOLDER, such as runs/<name>"
+            )
+        return None
+    if not path.exists():
+        raise UserError(
+            f"there is no encoder {eyes.encoder!r}; choose from {', '.join(ENCODERS)}, or name a trained one's folder"
+        )
+    if eyes.encoder_mode == "scratch":
+        raise UserError(f"--encoder-mode scratch takes a network's name, such as small, not the folder {path}")
+    encoder = load_encoder(path)
+    spec = encoder.spec
+    for flag, given, has in (("frames", eyes.frames, spec.frames), ("feature-dim", eyes.feature_dim, spec.feature_dim)):
+        if given is not None and given != has:
+            raise UserError(
+                f"--{flag} {given} does not fit the encoder in {path}, which has {has}; leave the flag away"
+            )
+    shape = settings.game.make(1).single_observation_space.shape or ()
+    if shape[1:] != (spec.height, spec.width) or spec.network in STATES:
+        raise UserError(
+            f"the encoder in {path} takes pictures of {spec.height} x {spec.width}; "
+            f"{settings.game.env} shows {' x '.join(map(str, shape[1:]))}"
+        )
+    settings.eyes = replace(
+        eyes,
+        encoder=spec.network,
+        encoder_mode="frozen" if eyes.encoder_mode == "frozen" else "finetune",
+        frames=spec.frames,
+        feature_dim=spec.feature_dim,
+    )
+    return encoder
 
 
 def parse_runner(config: dict[str, Any], where: str) -> RunnerConfig:
@@ -339,7 +426,7 @@ def parse_runner(config: dict[str, Any], where: str) -> RunnerConfig:
         UserError: as `Settings.parse`.
     """
     try:
-        return cast("RunnerConfig", _read(RunnerConfig, config["runner"]))
+        return cast("RunnerConfig", read(RunnerConfig, config["runner"]))
     except (KeyError, TypeError) as error:
         raise _unreadable(where, error) from error
 
@@ -348,27 +435,12 @@ def _unreadable(where: str, error: Exception) -> UserError:
     return UserError(f"the settings in {where} are not those of a run of this version: {error}")
 
 
-KINDS: dict[Any, tuple[type, ...]] = {
-    int: (int,), float: (int, float), str: (str,), bool: (bool,), int | None: (int, NoneType)
-}  # fmt: skip
-
-
-def _read(cls: Any, values: dict[str, Any]) -> Any:
-    kinds: dict[str, Any] = {field.name: field.type for field in fields(cls)}
-    unknown = sorted(set(values) - set(kinds))
-    if unknown:
-        raise TypeError(f"unknown setting {unknown[0]!r}")
-    for name, value in values.items():
-        kind = KINDS.get(kinds[name])
-        texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
-        one_of = get_origin(kinds[name]) is not Literal or value in get_args(kinds[name])
-        if (kind and type(value) not in kind) or not texts or not one_of:
-            raise TypeError(f"{name} = {value!r}")
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
-
-
-def make_algorithm(settings: Settings) -> Algorithm:
+def make_algorithm(settings: Settings, trained: Encoder | None = None) -> Algorithm:
     """Build an algorithm, fresh from its seed.
+
+    Args:
+        settings: of the run.
+        trained: the encoder it begins with, see `take_encoder`; its weights are copied.
 
     Raises:
         UserError: if the settings do not fit each other or the machine.
@@ -377,7 +449,7 @@ def make_algorithm(settings: Settings) -> Algorithm:
         torch.manual_seed(settings.seed)
         algorithm: Algorithm = ALGORITHMS[settings.algorithm][0](
             settings.game.make(settings.learner.num_envs, training=True),
-            make_encoder(settings.spec()),
+            settings.make_encoder(trained.state_dict() if trained else None),
             settings.learner,
             settings.total_steps,
             settings.seed,
@@ -417,6 +489,8 @@ def load_player(path: Path, device: str = "auto", env: str | None = None) -> Pla
     """
     given = next((parent for parent in (path, *path.parents[:2]) if (parent / CONFIG).is_file()), path)
     run = Run.open(given)
+    if run.config.get("algorithm", "").startswith("encoder-"):
+        raise UserError(f"{run.path} is an encoder's run, which can't play; hand it to an agent: --encoder {run.path}")
     folder = path if given != path else run.path / BEST
     if given == path and not folder.exists():
         folder = checkpoint.latest(run.path)

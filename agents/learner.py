@@ -132,7 +132,10 @@ class Learner:
         self.network: Any = network.to(device)
         self.average: Any = copy.deepcopy(self.network).requires_grad_(False)
         self.policy = GreedyPolicy(self.average, device, precision)
-        self.optimizer = HiddenMuon(self.network, self.network.encoder, config.learning_rate, config.muon_rate)
+        encoder = self.network.encoder
+        self.optimizer = HiddenMuon(
+            self.network, encoder, config.learning_rate, config.muon_rate, getattr(encoder, "learning_rate", None)
+        )
         # Looked up once: walking through the modules takes longer than the arithmetic.
         self._weights, self._averages = list(self.network.parameters()), list(self.average.parameters())
 

@@ -28,11 +28,22 @@ class HiddenMuon:
         hidden: the part of it whose weights Muon steps.
         learning_rate: Adam's step size.
         muon_rate: Muon's, for entries of the size that Adam's steps have (Liu et al. 2025); 0 leaves all to Adam.
+        hidden_rate: Adam's step size for all of the hidden part, in place of Muon; None as said above.
     """
 
-    def __init__(self, network: nn.Module, hidden: nn.Module, learning_rate: float, muon_rate: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        hidden: nn.Module,
+        learning_rate: float,
+        muon_rate: float,
+        hidden_rate: float | None = None,
+    ) -> None:
+        if hidden_rate is not None:
+            muon_rate = 0.0
+        own = [] if hidden_rate is None else list(hidden.parameters())
         self._weights = [weight for weight in hidden.parameters() if weight.ndim > 1 and muon_rate > 0]
-        known = {id(weight) for weight in self._weights}
+        known = {id(weight) for weight in [*self._weights, *own]}
         others = [weight for weight in network.parameters() if id(weight) not in known]
         # The same memory, seen as matrices.
         self._matrices = [nn.Parameter(weight.detach().flatten(1)) for weight in self._weights]
@@ -47,7 +58,10 @@ class HiddenMuon:
             momentum=0.95**PERIOD,
             adjust_lr_fn="match_rms_adamw",
         )
-        self._adam = torch.optim.Adam(others, lr=learning_rate, eps=1e-5, fused=True)
+        groups: list[dict[str, Any]] = [{"params": others}]
+        if own:
+            groups.append({"params": own, "lr": hidden_rate})
+        self._adam = torch.optim.Adam(groups, lr=learning_rate, eps=1e-5, fused=True)
         self.param_groups: list[dict[str, Any]] = [*self._muon.param_groups, *self._adam.param_groups]
         self._first_rates = [float(group["lr"]) for group in self.param_groups]
 

@@ -66,7 +66,7 @@ def _film(player: Player, seed: int, cap: int | None) -> tuple[bytes, NDArray[np
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         while True:
-            frames = islice(show(game, player.act, player.settings.eyes.frames, seed, cap), round(seconds * game.fps))
+            frames = islice(show(game, player.act, player.settings.frames, seed, cap), round(seconds * game.fps))
             first = next(frames).picture.copy()
             film(chain([first], (frame.picture for frame in frames)), path, game.fps)
             data = path.read_bytes()
@@ -86,7 +86,7 @@ def take_moments(player: Player, seed: int) -> list[Moment]:
         return []
     envs: Any = game.make(1, render_mode="rgb_array")
     observations, _ = envs.reset(seed=[FRESH + seed * 1_000_003])
-    stack, same = FrameStack(player.settings.eyes.frames, observations), np.zeros(1, np.bool_)
+    stack, same = FrameStack(player.settings.frames, observations), np.zeros(1, np.bool_)
     taken: dict[int, list[Any]] = {}
     for _ in range(DECISIONS):
         seen = torch.from_numpy(stack.stacks.copy())

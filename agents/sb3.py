@@ -162,6 +162,7 @@ class SB3(ABC):
 
     moments: tuple[str, ...] = ADAM  # what the optimizer keeps for each parameter
     probable = True  # the network's scores are logits
+    adam_eps = 1e-8
 
     def __init__(
         self,
@@ -188,18 +189,16 @@ class SB3(ABC):
         rollout.start(seed)
         encoder.fit_normalization(rollout.explore(torch.Generator().manual_seed(seed)))
         self.envs = GameVecEnv(envs, encoder.spec.frames)
-        extractor = {"encoder": encoder, "dtype": PRECISIONS[precision]}
+        policy: dict[str, Any] = {
+            "features_extractor_class": EncoderExtractor,
+            "features_extractor_kwargs": {"encoder": encoder, "dtype": PRECISIONS[precision]},
+            "normalize_images": False,
+            "net_arch": [],
+        }
+        if encoder.learning_rate is not None:
+            policy |= self.optimizer(encoder.learning_rate / config.learning_rate)
         self.model: Any = self.make_model(
-            env=self.envs,
-            policy="CnnPolicy",
-            policy_kwargs={
-                "features_extractor_class": EncoderExtractor,
-                "features_extractor_kwargs": extractor,
-                "normalize_images": False,
-                "net_arch": [],
-            },
-            seed=seed,
-            device=str(device),
+            env=self.envs, policy="CnnPolicy", policy_kwargs=policy, seed=seed, device=str(device)
         )
         self.model.set_logger(Logger(None, []))  # keeps the numbers and prints nothing
         _, self.callback = self.model._setup_learn(total_steps, self._note)
@@ -211,6 +210,12 @@ class SB3(ABC):
     def make_network(cls, encoder: Encoder, actions: int, config: Any) -> Greedy:
         """Build the network that plays."""
         return Greedy(encoder, nn.Linear(encoder.feature_dim, actions), cls.probable)
+
+    def optimizer(self, share: float) -> dict[str, Any]:
+        """What gives the encoder's weights this share of the step size, as arguments for SB3's policy."""
+        from perception.sb3 import OwnRateAdam
+
+        return {"optimizer_class": OwnRateAdam, "optimizer_kwargs": {"share": share, "eps": self.adam_eps}}
 
     @abstractmethod
     def make_model(self, **common: Any) -> Any:
@@ -304,6 +309,8 @@ class ActorCriticAgent(SB3):
 class SB3PPO(ActorCriticAgent):
     """Stable-Baselines3's PPO."""
 
+    adam_eps = 1e-5  # as SB3's own policies with actor and critic have it
+
     def make_model(self, **common: Any) -> Any:
         """Build the agent; see `SB3`."""
         from stable_baselines3 import PPO
@@ -326,6 +333,13 @@ class SB3A2C(ActorCriticAgent):
     """Stable-Baselines3's A2C."""
 
     moments = ("square_avg",)  # RMSProp's
+
+    def optimizer(self, share: float) -> dict[str, Any]:
+        """See `SB3`; with what SB3's A2C gives its RMSProp."""
+        from perception.sb3 import OwnRateRMSprop
+
+        settings = {"share": share, "alpha": 0.99, "eps": self.config.rms_prop_eps, "weight_decay": 0}
+        return {"optimizer_class": OwnRateRMSprop, "optimizer_kwargs": settings}
 
     def make_model(self, **common: Any) -> Any:
         """Build the agent; see `SB3`."""

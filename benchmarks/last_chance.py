@@ -123,7 +123,7 @@ def deaths(player: Player, settings: Settings) -> list[list[NDArray[Any]]]:
     n = settings.episodes
     envs = player.settings.game.make(n, score_cap=settings.score_cap)
     observations, info = envs.reset(seed=FRESH + settings.seed * 1_000_003)
-    stack, over = FrameStack(player.settings.eyes.frames, observations), np.zeros(n, np.bool_)
+    stack, over = FrameStack(player.settings.frames, observations), np.zeros(n, np.bool_)
     pasts: list[list[NDArray[Any]]] = [[] for _ in range(n)]
     died = []
     while not over.all():

@@ -85,7 +85,7 @@ def take_moments(player: Player, settings: Settings, pictures: int = 0) -> Momen
     Raises:
         UserError: if the agent has not taken each action often enough, as one that is not trained yet may do.
     """
-    n, frames, rng = settings.games, player.settings.eyes.frames, np.random.default_rng(settings.seed)
+    n, frames, rng = settings.games, player.settings.frames, np.random.default_rng(settings.seed)
     envs = player.settings.game.make(n, render_mode="rgb_array" if pictures else None)
     assert isinstance(envs, GameVectorEnv)
     observations, info = envs.reset(seed=FRESH + settings.seed * 1_000_003)

@@ -79,7 +79,7 @@ def judge(player: Player, cap: int, share: float | None = None) -> dict[str, Any
             raise _HopelessError
 
     try:
-        return evaluate(game.make, player.act, player.settings.eyes.frames, EPISODES, 2, cap, watch)
+        return evaluate(game.make, player.act, player.settings.frames, EPISODES, 2, cap, watch)
     except _HopelessError:
         return None
 

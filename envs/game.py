@@ -67,6 +67,8 @@ class Game:
         taps: actions act when they are chosen, as a key does when it is struck, not for as long as it is held:
             of the frames that a decision lasts, only the first gets the action, the others action 0.
         about: what it is, in a line.
+        facts: what encoders are taught and judged by. Called with records [n] as scenes get them and the rules; returns
+            float64 [n] by name, NaN where no picture shows it. None: every number of the state, everywhere.
         max_sprites: the longest scene the game can yield.
         presets: the rules by name; the first is the default. Results of different presets don't compare.
         sprites: draws the sprites that `scene` indexes; its keyword arguments are the game's look
@@ -89,6 +91,7 @@ class Game:
     scene: Callable[[Any, Any], Any]
     taps: bool = False
     about: str = ""
+    facts: Callable[[Any, Any], Mapping[str, NDArray[np.float64]]] | None = None
 
     @property
     def state_dtype(self) -> np.dtype[Any]:

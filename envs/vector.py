@@ -233,20 +233,25 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         rewards, terminated, truncated = self._step(self._checked(actions))
         return rewards, terminated, truncated, self._info()
 
-    def draw(self, records: NDArray[Any], out: NDArray[np.uint8]) -> None:
+    def draw(self, records: NDArray[Any], out: NDArray[np.uint8], boxes: NDArray[np.int16] | None = None) -> None:
         """Draw games as agents see them, in this env's look, whatever its own games show. Releases the GIL.
 
         Args:
             records: [k], of `game.scene_dtype`; `game.visible` makes them of info's `state`.
             out: where to draw, uint8 [k, 1, height, width], C-contiguous.
+            boxes: where info's `boxes` go, int16 [k, max_sprites, 5], C-contiguous; None for nowhere.
 
         Raises:
             ValueError: if the arrays are no such ones.
         """
         if records.dtype != self.game.scene_dtype or records.ndim != 1:
             raise ValueError(f"records must be [k] of game.scene_dtype, not {records.dtype} {list(records.shape)}")
-        pictures, no_boxes = self._picture(len(records), out).reshape(-1), np.empty((0, 0, 5), np.int16)
-        self._render(records, self._rules, self._sheet, pictures, no_boxes)
+        shape = (len(records), self.game.max_sprites, 5)
+        if boxes is None:
+            boxes = np.empty((0, 0, 5), np.int16)
+        elif boxes.shape != shape or boxes.dtype != np.int16 or not boxes.flags.carray:
+            raise ValueError(f"boxes must be C-contiguous int16 {list(shape)}, not {boxes.dtype} {list(boxes.shape)}")
+        self._render(records, self._rules, self._sheet, self._picture(len(records), out).reshape(-1), boxes)
 
     def _checked(self, actions: Any) -> NDArray[np.int64]:
         if not self._seeded:

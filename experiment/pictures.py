@@ -58,6 +58,46 @@ def learning_curve(metrics: list[dict[str, Any]], path: Path, title: str) -> Non
             figure.savefig(temporary, dpi=120, format="png")
 
 
+def loss_curve(metrics: list[dict[str, Any]], path: Path, title: str) -> None:
+    """Draw the loss against what was learned from.
+
+    Args:
+        metrics: as `read_metrics` returns them. The line is `train/loss`, the points are `eval/loss`.
+        path: a .png file; replaced at once.
+        title: above the picture.
+
+    Raises:
+        UserError: if the disk refuses.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, color=INK, fontsize=13)
+    axes = figure.subplots()
+    for key, color, style, label in (("train", BLUE, "-", "training"), ("eval", ORANGE, "o", "validation")):
+        known = [(line["steps"], line[f"{key}/loss"]) for line in metrics if line.get(f"{key}/loss") is not None]
+        if known:
+            axes.plot(*zip(*known, strict=True), style, color=color, markersize=4, linewidth=1.4, label=label)
+    axes.set_xlabel("pictures", color=INK)
+    axes.set_ylabel("loss", color=INK)
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    _plain_axes(axes)
+    axes.legend(frameon=False, labelcolor=INK)
+    with explain(f"write {path}"), files.replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120, format="png")
+
+
+def _plain_axes(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color("#bbbbbb")
+    axes.tick_params(colors=INK)
+    axes.grid(axis="y", color="#e6e6e6")
+    axes.set_axisbelow(True)
+
+
 def _draw_scores(axes: Any, metrics: list[dict[str, Any]], across: str, scale: float) -> None:
     train = [(line[across] * scale, line["train/score"]) for line in metrics if line.get("train/score") is not None]
     evaluations = [line for line in metrics if line.get("eval/score_mean") is not None]
@@ -72,11 +112,7 @@ def _draw_scores(axes: Any, metrics: list[dict[str, Any]], across: str, scale: f
             [line[across] * scale for line in evaluations], means, bars,
             fmt="o", color=ORANGE, markersize=5, capsize=3, elinewidth=1.2, label="evaluation, 95% interval", zorder=3,
         )  # fmt: skip
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color("#bbbbbb")
-    axes.tick_params(colors=INK)
-    axes.grid(axis="y", color="#e6e6e6")
-    axes.set_axisbelow(True)
+    _plain_axes(axes)
     axes.set_xlim(left=0)
     if min((score for _, score in train), default=0) >= 0:
         axes.set_ylim(bottom=0)

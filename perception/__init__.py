@@ -1,5 +1,6 @@
-"""Pixels to features: the Encoder contract and the networks that fill it."""
+"""Pixels to features: the Encoder contract, the networks that fill it, and ways to train them beforehand."""
 
-from perception.encoder import ENCODERS, STATES, Encoder, EncoderSpec, make_encoder
+from perception.encoder import ENCODERS, STATES, Encoder, EncoderSpec, freeze, make_encoder
+from perception.saving import load_encoder, save_encoder
 
-__all__ = ["ENCODERS", "STATES", "Encoder", "EncoderSpec", "make_encoder"]
+__all__ = ["ENCODERS", "STATES", "Encoder", "EncoderSpec", "freeze", "load_encoder", "make_encoder", "save_encoder"]

@@ -43,6 +43,8 @@ class Encoder(nn.Module):
 
     Attributes:
         dtype: of the observations, uint8 for pixels or float32 for states.
+        settled: it comes trained, so `fit_normalization` leaves it as it is.
+        learning_rate: step size of its own, for who trains it further; None to learn like any other part.
 
     Args:
         spec: what it is made for.
@@ -55,6 +57,8 @@ class Encoder(nn.Module):
     def __init__(self, spec: EncoderSpec, body: nn.Module) -> None:
         super().__init__()
         self.spec, self.body = spec, body
+        self.settled = False
+        self.learning_rate: float | None = None
         self.dtype = torch.float32 if spec.network in STATES else torch.uint8
         self.mean: Tensor
         self.scale: Tensor
@@ -92,13 +96,28 @@ class Encoder(nn.Module):
         What never changes (a background) becomes 0, and what moves stands out: without this the constant
         part of the picture dominates the first layer, and learning takes several times as long. A state's
         numbers have units of their own, so each has a scale of its own.
+
+        An encoder that comes trained keeps what it was trained with.
         """
+        if self.settled:
+            return
         pixels = frames.float()
         self.mean.copy_(pixels.mean(0))
         if self.dtype == torch.float32:
             self.scale.copy_(1 / (pixels.std(0, correction=0) + 1e-3))
             return
         self.scale.copy_(1 / (pixels - self.mean).square().mean().sqrt().clamp(min=1.0))
+
+
+def freeze(encoder: Encoder) -> None:
+    """Turn all weights into buffers, which no optimizer, gradient or average of weights ever reaches.
+
+    They keep their names, so `state_dict` and `load_state_dict` are as before.
+    """
+    for module in encoder.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, weight.detach())
 
 
 def _convolutions(spec: EncoderSpec, layers: list[tuple[int, int, int]], hidden: tuple[int, ...] = ()) -> nn.Module:

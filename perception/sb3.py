@@ -1,7 +1,7 @@
 """An Encoder as the features extractor of a Stable-Baselines3 policy. Importing this needs SB3."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Self
 
 import torch
@@ -41,6 +41,8 @@ class EncoderExtractor(BaseFeaturesExtractor):
         if observation_space.shape != expected or observation_space.dtype != "uint8":
             raise ValueError(f"the encoder takes uint8 {list(expected)}, not the observations of {observation_space}")
         self.encoder, self._dtype = copy.deepcopy(encoder), dtype
+        for weight in self.encoder.parameters():
+            weight.of_encoder = True  # type: ignore[attr-defined]
         self._checked = False
 
     def forward(self, observations: Tensor) -> Tensor:
@@ -59,3 +61,27 @@ class EncoderExtractor(BaseFeaturesExtractor):
         if getattr(asked, "__name__", "") != "init_weights":
             super().apply(fn)
         return self
+
+
+class _OwnRate(torch.optim.Optimizer):
+    """Steps an encoder's weights at a share of the step size that SB3 sets, and sets anew, for all weights alike."""
+
+    def __init__(self, params: Iterable[nn.Parameter], share: float, **settings: Any) -> None:
+        weights = list(params)
+        encoder = [weight for weight in weights if hasattr(weight, "of_encoder")]
+        others = [weight for weight in weights if not hasattr(weight, "of_encoder")]
+        super().__init__([{"params": others}, {"params": encoder}], **settings)
+        self._share = share
+        self.register_step_pre_hook(self._scale)
+
+    def _scale(self, *_: Any) -> None:
+        others, encoder = self.param_groups
+        encoder["lr"] = self._share * others["lr"]
+
+
+class OwnRateAdam(_OwnRate, torch.optim.Adam):
+    """Adam, see `_OwnRate`."""
+
+
+class OwnRateRMSprop(_OwnRate, torch.optim.RMSprop):
+    """The RMSProp of SB3's A2C, see `_OwnRate`."""

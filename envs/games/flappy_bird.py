@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from envs.game import Game, randint, rule
 from envs.games.flappy_bird_art import BACKGROUND, BIRD, GROUND, PIPE_BOTTOM, PIPE_TOP, TILTS, sprites
@@ -109,6 +110,19 @@ def scene(state: Any, rules: Any) -> Iterator[tuple[int, float, float]]:
     yield BIRD + wing * TILTS + tilt, float(BIRD_X), state.y
 
 
+def facts(states: Any, rules: Any) -> dict[str, NDArray[np.float64]]:
+    """Name what a player goes by: the bird, the pipe that it has not passed yet, and the one after that."""
+    n = np.arange(len(states))
+    off = states["y"] + BIRD_H <= 0  # above the screen
+    known = {name: np.where(off, np.nan, states[name]) for name in ("y", "velocity")}
+    ahead = (states["pipe_x"] + PIPE_W > BIRD_X).argmax(1)
+    for prefix, pipe in (("", ahead), ("next_", np.minimum(ahead + 1, PIPES - 1))):
+        x = states["pipe_x"][n, pipe]
+        for name, value in (("pipe_x", x), ("gap_y", states["gap_y"][n, pipe])):
+            known[prefix + name] = np.where(x < WIDTH, value, np.nan)
+    return known
+
+
 FLAPPY_BIRD = Game(
     name="FlappyBird",
     about="fly through gaps between pipes",
@@ -125,4 +139,5 @@ FLAPPY_BIRD = Game(
     step=step,
     scene=scene,
     taps=True,
+    facts=facts,
 )

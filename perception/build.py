@@ -1,0 +1,140 @@
+"""From settings to a way of training an encoder, and back from a run's folder."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from experiment.errors import UserError
+from experiment.run import CONFIG, Run
+from experiment.settings import read
+from perception.dataset import Dataset
+from perception.encoder import STATES, Encoder, EncoderSpec, make_encoder
+from perception.random import Random, RandomConfig
+from perception.supervised import Supervised, SupervisedConfig
+from perception.training import TrainerConfig, Way
+from perception.vae import VAE, VAEConfig
+
+WAYS: dict[str, tuple[Any, Any]] = {
+    "encoder-random": (Random, RandomConfig),
+    "encoder-supervised": (Supervised, SupervisedConfig),
+    "encoder-vae": (VAE, VAEConfig),
+}
+OWN_DATA = "data"  # in a run's folder, if it played its own
+
+
+@dataclass
+class NetworkConfig:
+    """The encoder."""
+
+    encoder: str = "small"
+    """small, nature or impala"""
+    frames: int = 2
+    """the last frames seen, stacked in one observation"""
+    feature_dim: int = 256
+    """length of the feature vector"""
+
+    def make(self, height: int, width: int) -> Encoder:
+        """Build it, fresh, for pictures of this size.
+
+        Raises:
+            UserError: if there is no such network for such pictures.
+        """
+        if self.encoder in STATES:
+            raise UserError(f"the {self.encoder} encoder is for states; a dataset has pictures")
+        try:
+            return make_encoder(EncoderSpec(self.encoder, self.frames, height, width, self.feature_dim))
+        except ValueError as error:
+            raise UserError(str(error)) from error
+
+
+@dataclass
+class EncoderSettings:
+    """All that makes an encoder's run what it is; config.json holds exactly this.
+
+    Attributes:
+        algorithm: the way's name in WAYS.
+        data: the dataset's folder; "" for the run's own.
+        look: in which its frames are drawn, as name=value; none for how it was played.
+        network: the encoder.
+        way: the way's own settings.
+        trainer: how it is trained.
+        total_steps: pictures to learn from, each as often as it is seen.
+        seed: of everything.
+        device: where to compute, as torch names it.
+        precision: "fp32" or "bf16".
+        threads: CPU threads.
+    """
+
+    algorithm: str
+    data: str
+    look: tuple[str, ...]
+    network: NetworkConfig
+    way: Any
+    trainer: TrainerConfig
+    total_steps: int
+    seed: int
+    device: str
+    precision: str
+    threads: int
+
+    @classmethod
+    def open(cls, path: Path) -> "EncoderSettings":
+        """Read the settings of a run.
+
+        Raises:
+            UserError: if there is no such run, or it is not an encoder's of this version.
+        """
+        run = Run.open(path)
+        try:
+            config = dict(run.config)
+            config["network"] = read(NetworkConfig, config["network"])
+            config["way"] = read(WAYS[config["algorithm"]][1], config["way"])
+            config["trainer"] = read(TrainerConfig, config["trainer"])
+            return cast("EncoderSettings", read(cls, config))
+        except (KeyError, TypeError) as error:
+            raise UserError(
+                f"the settings in {run.path / CONFIG} are not those of an encoder's run of this version: {error}"
+            ) from error
+
+    def data_path(self, run: Path) -> Path:
+        """Where the dataset of this run is."""
+        return Path(self.data) if self.data else run / OWN_DATA
+
+    def open_data(self, run: Path) -> Dataset:
+        """Open the dataset; raises as `Dataset`."""
+        return Dataset(self.data_path(run), self.network.frames, look_of(self.look) or None)
+
+
+def look_of(items: tuple[str, ...]) -> dict[str, str]:
+    """Read a look as given on the command line.
+
+    Raises:
+        UserError: for what is not name=value.
+    """
+    for item in items:
+        if not item.partition("=")[0] or "=" not in item:
+            raise UserError(f"--env-arg takes name=value, not {item!r}")
+    return {item.partition("=")[0]: item.partition("=")[2] for item in items}
+
+
+def make_way(settings: EncoderSettings, data: Dataset) -> Way:
+    """Build a way of training, fresh from its seed, on its device.
+
+    Raises:
+        UserError: if the network does not fit the data, or there is less of it than one gradient step takes.
+    """
+    rows, size = len(data.splits["train"]), settings.trainer.batch_size
+    if rows < size:
+        raise UserError(f"--batch-size {size} is more than the {rows} pictures to learn from")
+    kind, (height, width) = WAYS[settings.algorithm][0], data.about["size"]
+    torch.manual_seed(settings.seed)
+    encoder = settings.network.make(height, width)
+    encoder.spec = replace(encoder.spec, objective=kind.objective, trained_on=data.about["env"])
+    return cast("Way", kind(encoder, settings.way, data)).to(settings.device)
+
+
+def config_of(settings: EncoderSettings) -> dict[str, Any]:
+    """Write the settings as `EncoderSettings.open` reads them."""
+    return asdict(settings)

@@ -1,0 +1,185 @@
+"""Supervised: the features must tell the state's numbers and where every sprite is.
+
+The numbers are read off the features by one linear layer, as probes do it. The sprites are found by a light decoder
+that sees nothing but the features either: what is not in them can't be found.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from perception.dataset import Batch, Dataset, Split
+from perception.detection import STRIDE, average_precision, box_loss, decode, focal_loss, make_targets
+from perception.encoder import Encoder
+from perception.pages import panel, tile
+from perception.probe import r2
+from perception.training import Way
+
+FLOOR = 0.02  # squared error, in squared standard deviations, below which no number is pressed further
+LIKELY = 0.3  # score above which a found sprite is drawn
+JUDGED = 4096  # pictures at most, in which sprites are counted
+LOOKED_AT = 1024  # pictures from which it is taken what moves
+CHUNK = 512
+
+
+@dataclass
+class SupervisedConfig:
+    """Settings of supervised training."""
+
+    numbers_coef: float = 1.0
+    """weight of the state's numbers"""
+    detection_coef: float = 1.0
+    """weight of finding sprites; 0 for the numbers alone"""
+    channels: int = 32
+    """of the decoder that finds sprites"""
+
+
+def numbers_loss(told: Tensor, wanted: Tensor) -> Tensor:
+    """Gaussian likelihood with the best variance for each number: L = mean_k 1/2 log(mean_i (x_ik - m_ik)^2 + FLOOR).
+
+    A number that is told ten times more exactly weighs a hundred times more, so that all are pressed alike, whatever
+    of them a picture can't show.
+
+    Args:
+        told: m, float [batch, numbers].
+        wanted: x, in standard deviations; NaN where no picture shows it.
+    """
+    known = ~wanted.isnan()
+    errors = torch.where(known, told - wanted.nan_to_num(), 0.0).square()
+    any_known = known.any(0)
+    means = errors.sum(0)[any_known] / known.sum(0)[any_known]
+    return 0.5 * (means + FLOOR).log().mean()
+
+
+def _movers(data: Dataset) -> list[str]:
+    """Name the classes of sprites that are not always in the same place: of others there is nothing to find."""
+    boxes = data.splits["train"].sample(LOOKED_AT, np.random.default_rng(0)).boxes.flatten(0, 1).numpy()
+    places = [np.unique(boxes[boxes[:, 0] == k, 1:], axis=0) for k in range(len(data.envs.labels))]
+    return [label for label, place in zip(data.envs.labels, places, strict=True) if len(place) > 1]
+
+
+class Supervised(Way):
+    """Numbers and sprites from the features.
+
+    Args:
+        encoder: what is trained.
+        config: settings.
+        data: what will be learned from.
+    """
+
+    objective = "supervised"
+
+    def __init__(self, encoder: Encoder, config: SupervisedConfig, data: Dataset) -> None:
+        super().__init__(encoder)
+        self.config, self.names = config, data.names
+        self.numbers = nn.Linear(encoder.feature_dim, len(data.names))
+        self.center: Tensor
+        self.spread: Tensor
+        self.register_buffer("center", torch.zeros(len(data.names)))
+        self.register_buffer("spread", torch.ones(len(data.names)))
+        self.classes = _movers(data)
+        self._class_of = torch.tensor([self.classes.index(x) if x in self.classes else -1 for x in data.envs.labels])
+        height, width = encoder.spec.height, encoder.spec.width
+        self._shrink = torch.tensor([width / data.game.width, height / data.game.height] * 2)  # screen to picture
+        self.grid = (-(-height // STRIDE), -(-width // STRIDE))
+        coarse, channels = (-(-self.grid[0] // 2), -(-self.grid[1] // 2)), config.channels
+        self.decoder = nn.Sequential(
+            nn.Linear(encoder.feature_dim, channels * coarse[0] * coarse[1]),
+            nn.ReLU(),
+            nn.Unflatten(1, (channels, *coarse)),
+            nn.Conv2d(channels, 4 * (len(self.classes) + 4), 3, padding=1),
+            nn.PixelShuffle(2),  # four cells of the grid from each coarse one: [batch, classes + 4, 2 rows, 2 columns]
+        )
+        last = self.decoder[-2]
+        assert isinstance(last, nn.Conv2d)
+        assert last.bias is not None
+        nn.init.constant_(last.bias[: 4 * len(self.classes)], -4.0)  # sprites are rare
+
+    def prepare(self, data: Dataset) -> None:
+        """Take each number's mean and standard deviation from the training split."""
+        known = data.splits["train"].numbers
+        with np.errstate(all="ignore"):
+            center, spread = np.nanmean(known, 0), np.nanstd(known, 0)
+        self.center.copy_(torch.from_numpy(np.nan_to_num(center)))
+        self.spread.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)))
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted sum of the losses, and each."""
+        features = self.encoder(batch.observations.to(self.device))
+        wanted = (batch.numbers.to(self.device) - self.center) / self.spread
+        with torch.autocast(self.device.type, enabled=False):
+            logs = {"numbers": numbers_loss(self.numbers(features), wanted)}
+        total = self.config.numbers_coef * logs["numbers"]
+        if self.config.detection_coef:
+            heat, maps = self._maps(features)
+            boxes, labels = self._true(batch)
+            targets = make_targets(boxes, labels, len(self.classes), self.grid)
+            logs["heat"] = focal_loss(heat, targets.heat, targets.center.sum())
+            logs["boxes"] = box_loss(maps, targets)
+            total = total + self.config.detection_coef * (logs["heat"] + logs["boxes"])
+        return total, logs
+
+    def pictures(self, batch: Batch) -> NDArray[np.uint8]:
+        """Draw sprites as they are (green) and as they are found (orange), and numbers likewise."""
+        told, found = self._tell(batch)
+        boxes, labels = (x.cpu() for x in self._true(batch))
+        panels = []
+        for i in range(len(batch)):
+            lines = [
+                f"{name}: {told[i, k]:.1f}" + ("" if np.isnan(true) else f", is {true:.1f}")
+                for k, (name, true) in enumerate(zip(self.names, batch.numbers[i].tolist(), strict=True))
+            ]
+            likely = found[i][found[i][:, 1] > LIKELY][:, 2:]
+            newest = batch.observations[i, -1].numpy()
+            panels.append(panel(newest, lines, boxes[i][labels[i] >= 0].tolist(), likely.tolist()))
+        return tile(panels, 4)
+
+    def judge(self, split: Split) -> dict[str, float]:
+        """Measure R2 of each number, and the average precision of each class at half overlap."""
+        told = []
+        found: list[NDArray[np.float64]] = []
+        true: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
+        for index in np.array_split(np.arange(len(split)), -(-len(split) // CHUNK)):
+            batch = split.batch(index)
+            numbers, boxes = self._tell(batch)
+            told.append(numbers)
+            if len(found) < JUDGED:
+                found += list(boxes)
+                places, labels = (x.cpu().numpy() for x in self._true(batch))
+                true += [
+                    (place[label >= 0].astype(np.float64), label[label >= 0])
+                    for place, label in zip(places, labels, strict=True)
+                ]
+        values = r2(np.concatenate(told), split.numbers)
+        result = {f"r2/{name}": value for name, value in zip(self.names, values.tolist(), strict=True)}
+        if self.config.detection_coef:
+            for c, name in enumerate(self.classes):
+                result[f"ap50/{name}"] = average_precision(
+                    [boxes[boxes[:, 0] == c][:, 1:] for boxes in found],
+                    [boxes[labels == c] for boxes, labels in true],
+                )
+            known = [value for key, value in result.items() if key.startswith("ap50/") and not np.isnan(value)]
+            result["map50"] = float(np.mean(known)) if known else float("nan")
+        return result
+
+    def _maps(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Return heatmaps [batch, classes, rows, columns] as logits, and the four maps of boxes."""
+        maps = self.decoder(features)[:, :, : self.grid[0], : self.grid[1]].float()
+        return maps[:, : len(self.classes)], maps[:, len(self.classes) :]
+
+    def _true(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sprites' boxes in the picture's pixels, float [batch, sprites, 4], and classes, -1 for none."""
+        boxes = batch.boxes
+        labels = torch.where(boxes[..., 0] >= 0, self._class_of[boxes[..., 0].clamp(min=0).long()], -1)
+        return (boxes[..., 1:] * self._shrink).to(self.device), labels.to(self.device)
+
+    @torch.no_grad()
+    def _tell(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return numbers [batch, numbers] in their own units, and what `decode` finds."""
+        features = self.encoder(batch.observations.to(self.device))
+        numbers = self.numbers(features) * self.spread + self.center
+        found = decode(*self._maps(features), most=batch.boxes.shape[1])
+        return numbers.cpu().numpy(), found.cpu().double().numpy()

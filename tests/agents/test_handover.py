@@ -1,0 +1,208 @@
+"""A trained encoder in every agent: its weights and normalisation arrive, stay if frozen, and change if not."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from agents.build import ALGORITHMS, EyesConfig, GameConfig, Settings, load_player, make_algorithm, take_encoder
+from agents.optimizer import HiddenMuon
+from experiment import checkpoint
+from experiment.errors import UserError
+from experiment.run import Run
+from perception import Encoder, EncoderSpec, freeze, load_encoder, make_encoder, save_encoder
+from tests.agents.making import copy, same
+
+SMALL: dict[str, dict[str, Any]] = {
+    "ppo": {"num_envs": 4, "rollout_steps": 8},
+    "ppo-lstm": {"num_envs": 4, "rollout_steps": 8},
+    "a2c": {"num_envs": 4},
+    "pqn": {"num_envs": 4, "rollout_steps": 8},
+    "dqn": {"num_envs": 4, "capacity": 2000, "learning_starts": 100, "batch_size": 32},
+    "sb3-ppo": {"num_envs": 4, "n_steps": 16, "batch_size": 32},
+    "sb3-a2c": {"num_envs": 4},
+    "sb3-dqn": {
+        "num_envs": 4,
+        "buffer_size": 2000,
+        "batch_size": 32,
+        "learning_starts": 64,
+        "tau": 0.3,
+        "target_update_interval": 16,
+    },
+}
+every_algorithm = pytest.mark.parametrize("algorithm", SMALL)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An encoder with weights that no initialisation gives and a normalisation that no game gives."""
+    torch.manual_seed(0)
+    encoder = make_encoder(EncoderSpec("small", 3, 84, 84, 32, "supervised", "wingbeat/FlappyBird-v0"))
+    with torch.no_grad():
+        for parameter in encoder.parameters():
+            parameter.uniform_(-0.1, 0.3)
+    encoder.fit_normalization(torch.randint(256, (50, 84, 84), dtype=torch.uint8))
+    folder = tmp_path_factory.mktemp("run") / "encoder"
+    save_encoder(folder, encoder)
+    return folder.parent
+
+
+def settings(algorithm: str, encoder: Path | str, mode: str = "auto", **eyes: Any) -> Settings:
+    learner = replace(ALGORITHMS[algorithm][1](), **SMALL[algorithm])
+    looks = EyesConfig(str(encoder), mode, **eyes)  # type: ignore[arg-type]
+    return Settings(algorithm, GameConfig(), looks, learner, 2000, 0, "cpu", "fp32", 1)
+
+
+def begin(algorithm: str, encoder: Path, mode: str, **eyes: Any) -> tuple[Any, Settings]:
+    chosen = settings(algorithm, encoder, mode, **eyes)
+    trained = take_encoder(chosen)
+    return make_algorithm(chosen, trained), chosen
+
+
+def encoders(agent: Any) -> list[Encoder]:
+    """All encoders in an agent: of what learns, of what plays, of a target."""
+    networks = [getattr(agent, name) for name in ("network", "target") if hasattr(agent, name)]
+    if hasattr(agent, "learner"):
+        networks += [agent.learner.network, agent.learner.average]
+    if hasattr(agent, "model"):
+        networks.append(agent.model.policy)
+    found = {id(m): m for network in networks for m in network.modules() if isinstance(m, Encoder)}
+    return list(found.values())
+
+
+def learn(agent: Any) -> None:
+    steps = 12 if "SB3" in type(agent).__name__ or hasattr(agent, "learner") else 3
+    for _ in range(steps):
+        agent.iterate()
+
+
+@every_algorithm
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_frozen_means_bit_identical(algorithm: str, mode: str, saved: Path) -> None:
+    wanted = load_encoder(saved).state_dict()
+    agent, chosen = begin(algorithm, saved, mode)
+    assert chosen.eyes == EyesConfig("small", mode, frames=3, feature_dim=32)  # type: ignore[arg-type]
+    everyone = encoders(agent)
+    assert len(everyone) >= (1 if algorithm in ("sb3-ppo", "sb3-a2c") else 2)
+    assert all(same(encoder.state_dict(), wanted) for encoder in everyone)
+    before = copy(agent.state_dict())
+    learn(agent)
+    after = agent.state_dict()
+    heads = [k for k in before if k.startswith("network.") and ".encoder." not in k and k.endswith("weight")]
+    assert any(not torch.equal(before[key], after[key]) for key in heads), "it has not learned at all"
+    for encoder in everyone:
+        state = encoder.state_dict()
+        for key in ("mean", "scale"):
+            assert torch.equal(state[key], wanted[key])  # normalisation is carried along, never fitted anew
+        assert same(state, wanted) == (mode == "frozen")
+        assert bool(list(encoder.parameters())) == (mode == "finetune")
+    assert any(key.startswith("average.encoder.body.") for key in after)  # the run needs no other folder
+
+
+@every_algorithm
+def test_a_run_goes_on_and_plays_by_its_folder_alone(algorithm: str, saved: Path, tmp_path: Path) -> None:
+    """Nobody asks for the encoder's folder again."""
+    from dataclasses import asdict
+
+    for mode in ("frozen", "finetune"):
+        agent, chosen = begin(algorithm, saved, mode)
+        learn(agent)
+        run = Run.create(tmp_path / mode, asdict(chosen), "x")
+        checkpoint.save(run.checkpoint(agent.steps), agent.state_dict(), {"steps": agent.steps, "seconds": 0.0})
+        assert str(saved) not in (run.path / "config.json").read_text().split('"config"')[1].split('"versions"')[0]
+        resumed: Any = make_algorithm(Settings.parse(run.config, "here"))
+        checkpoint.fit(resumed.state_dict(), checkpoint.load(checkpoint.latest(run.path))[0], "it")
+        resumed.load_state_dict(checkpoint.load(checkpoint.latest(run.path))[0])
+        frozen = copy(encoders(resumed)[0].state_dict())
+        learn(resumed)
+        assert same(frozen, encoders(resumed)[0].state_dict()) == (mode == "frozen")
+        observations = torch.randint(256, (50, 3, 84, 84), dtype=torch.uint8)
+        player = load_player(run.path)
+        assert torch.equal(player.act(observations), agent.act(observations))
+
+
+def test_freezing_leaves_the_features_and_the_names() -> None:
+    encoder = make_encoder(EncoderSpec("impala", 2, 40, 40, 16))
+    observations = torch.randint(256, (5, 2, 40, 40), dtype=torch.uint8)
+    before, state = encoder(observations).detach(), copy(encoder.state_dict())
+    freeze(encoder)
+    assert not list(encoder.parameters())
+    after = encoder(observations)
+    assert torch.equal(before, after)
+    assert not after.requires_grad
+    assert same({key: encoder.state_dict()[key] for key in state}, state)
+    assert encoder.state_dict().keys() == state.keys()
+    make_encoder(encoder.spec).load_state_dict(encoder.state_dict())
+
+
+def test_the_encoder_has_a_step_size_of_its_own() -> None:
+    """Adam's first step is as long as its step size, whatever the gradient."""
+    from torch import nn
+
+    network = nn.ModuleDict({"encoder": nn.Linear(3, 4), "head": nn.Linear(4, 1)})
+    optimizer = HiddenMuon(network, network["encoder"], 1e-2, 5e-2, hidden_rate=1e-3)
+    for share in (1.0, 0.5):
+        before = copy(network.state_dict())
+        optimizer.decay(share)
+        optimizer.zero_grad()
+        network["head"](network["encoder"](torch.ones(8, 3))).sum().backward()
+        optimizer.step()
+        now = network.state_dict()
+        for key, rate in (("encoder.weight", 1e-3), ("encoder.bias", 1e-3), ("head.bias", 1e-2)):
+            moved = (now[key] - before[key]).abs()
+            torch.testing.assert_close(moved, torch.full_like(moved, share * rate), rtol=0.02, atol=1e-6)
+
+
+@pytest.mark.parametrize("algorithm", ["sb3-ppo", "sb3-a2c", "sb3-dqn"])
+def test_in_sb3_too_and_its_own_file_can_be_loaded(algorithm: str, saved: Path, tmp_path: Path) -> None:
+    """The share stays though SB3 sets one step size for all weights before each update."""
+    import stable_baselines3
+
+    moved = []
+    for rate in (1e-4, 1e-6):
+        agent, _ = begin(algorithm, saved, "finetune", encoder_lr=rate)
+        before = copy(agent.state_dict())
+        learn(agent)
+        after = agent.state_dict()
+        key = next(k for k in after if k.startswith("average.encoder.body.0.weight"))
+        moved.append(float((after[key] - before[key]).abs().mean()))
+    assert 30 < moved[0] / moved[1] < 300  # 100 times the step size, and nearly 100 times the way
+    agent.export(tmp_path)
+    loaded = getattr(stable_baselines3, algorithm[4:].upper()).load(tmp_path / "sb3.zip", device="cpu")
+    observations = torch.randint(256, (20, 3, 84, 84), dtype=torch.uint8)
+    assert loaded.predict(observations.numpy(), deterministic=True)[0].tolist() == agent.act(observations).tolist()
+
+
+def test_what_does_not_fit_is_told_in_one_line(saved: Path, tmp_path: Path) -> None:
+    def refused(words: str, chosen: Settings) -> None:
+        with pytest.raises(UserError, match=words) as caught:
+            take_encoder(chosen)
+        assert "\n" not in str(caught.value)
+
+    refused("--frames 2 does not fit .* which has 3", settings("ppo", saved, frames=2))
+    refused("--feature-dim 64 does not fit", settings("ppo", saved, feature_dim=64))
+    refused("--encoder-mode frozen needs a trained encoder", settings("ppo", "small", "frozen"))
+    refused("--encoder-mode scratch", settings("ppo", saved, "scratch"))
+    refused("there is no encoder 'nowhere'", settings("ppo", "nowhere"))
+    refused("holds no encoder", settings("ppo", tmp_path))
+    cart = replace(settings("ppo", saved), game=GameConfig("CartPole-v1"))
+    refused("CartPole-v1 shows 1 x 4", cart)
+    checkpoint.save(tmp_path / "agent", load_encoder(saved).state_dict(), {"steps": 3})
+    refused("is not an encoder's", settings("ppo", tmp_path / "agent"))
+    save_encoder(tmp_path / "narrow", make_encoder(EncoderSpec("small", 2, 60, 84, 32)))
+    refused("pictures of 60 x 84", settings("ppo", tmp_path / "narrow"))
+    other = make_encoder(EncoderSpec("nature", 2, 84, 84, 32))
+    other.spec = replace(other.spec, network="small")  # the spec says one network, the weights are another's
+    save_encoder(tmp_path / "foreign", other)
+    refused("the encoder in .*foreign does not fit", settings("ppo", tmp_path / "foreign"))
+    other.spec = replace(other.spec, network="resnet")
+    save_encoder(tmp_path / "unknown", other)
+    refused("no encoder 'resnet'", settings("ppo", tmp_path / "unknown"))
+    save_encoder(tmp_path / "flipped", make_encoder(EncoderSpec("small", 2, 84, 84, 32)))
+    file = tmp_path / "flipped" / "state.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-5] ^= 4
+    file.write_bytes(data)
+    refused("is damaged", settings("ppo", tmp_path / "flipped"))

@@ -1,0 +1,258 @@
+"""What is recorded is what was played, and what is drawn from it is what was seen."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from envs import FLAPPY_BIRD, GameVectorEnv
+from experiment.errors import UserError
+from perception.dataset import SPLITS, Dataset, record, row_dtype
+from perception.labels import frames_left, numbers
+from tests.perception.recording import Chance, record_flappy
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Chance]:
+    path = tmp_path_factory.mktemp("data") / "flappy"
+    return path, record_flappy(path, max_frames=50)
+
+
+def everything(data: Dataset) -> np.ndarray:
+    """All rows of all splits, in the order of their episodes."""
+    rows = np.concatenate([split.take(np.arange(len(split))) for split in data.splits.values()])
+    return rows[np.lexsort((rows["step"], rows["episode"]))]
+
+
+def test_every_observation_is_there_once(recorded: tuple[Path, Chance]) -> None:
+    """Stacks are matched with what the policy was shown: as often, with the same action, none across episodes."""
+    path, policy = recorded
+    data = Dataset(path, 2)
+    shown: dict[bytes, int] = {}
+    for stacks, _ in policy.seen:
+        for stack in stacks:
+            shown[stack.tobytes()] = shown.get(stack.tobytes(), 0) + 1
+    count = 0
+    for split in data.splits.values():
+        observations = split.batch(np.arange(len(split))).observations.numpy()
+        for stack in observations:
+            shown[stack.tobytes()] -= 1
+        count += len(observations)
+    assert count >= 1490
+    assert min(shown.values()) == 0
+    assert sum(shown.values()) <= 6  # of episodes that had just begun when enough was played
+
+
+def test_rows_are_what_the_game_says(recorded: tuple[Path, Chance]) -> None:
+    """Each row's state, reward and end follow from the row before by the rules, replayed in a game of its own."""
+    rows = everything(Dataset(recorded[0]))
+    assert len(np.unique(rows["episode"])) > 20
+    endings = set()
+    envs = GameVectorEnv(FLAPPY_BIRD, 1, frame_skip=2)
+    envs.reset(seed=0)
+    state = envs.get_state()
+    for episode in np.unique(rows["episode"]):
+        mine = rows[rows["episode"] == episode]
+        assert mine["step"].tolist() == list(range(len(mine)))
+        assert mine["action"][-1] == -1
+        assert set(mine["action"][:-1]) <= {0, 1}
+        assert mine["state"]["frame"][0] == 0
+        full = np.zeros(1, FLAPPY_BIRD.state_dtype)
+        for name in FLAPPY_BIRD.scene_dtype.names:
+            full[name] = mine["state"][name][0]
+        envs.set_state({**state, "states": full.view(np.uint8).reshape(1, -1)})
+        for row, after in itertools.pairwise(mine):
+            reward, terminated, _, info = envs.advance([int(row["action"])])
+            assert row["reward"] == pytest.approx(reward[0])
+            assert row["terminated"] == terminated[0]
+            assert info["state"]["y"][0] == after["state"]["y"]
+            assert info["state"]["pipe_x"][0, 0] == after["state"]["pipe_x"][0]
+        ends = mine["terminated"] | mine["truncated"]
+        assert ends.tolist() == [False] * (len(mine) - 2) + [True, False]
+        endings.add((bool(mine["terminated"][-2]), bool(mine["truncated"][-2])))
+        assert len(mine) <= 26  # 50 frames are 25 decisions
+    assert endings == {(True, False), (False, True)}
+
+
+def test_no_episode_is_in_two_splits(recorded: tuple[Path, Chance]) -> None:
+    data = Dataset(recorded[0])
+    sets = [set(split.take(np.arange(len(split)))["episode"].tolist()) for split in data.splits.values()]
+    assert not sets[0] & sets[1] | sets[0] & sets[2] | sets[1] & sets[2]
+    total = sum(map(len, sets))
+    assert set().union(*sets) == set(range(total))
+    assert len(sets[0]) == pytest.approx(0.8 * total, abs=3)
+    for name, episodes in zip(SPLITS, sets, strict=True):
+        assert data.about["splits"][name]["episodes"] == len(episodes)
+
+
+def test_a_seed_repeats_to_the_last_byte(recorded: tuple[Path, Chance], tmp_path: Path) -> None:
+    record_flappy(tmp_path / "again", max_frames=50)
+    record_flappy(tmp_path / "other", max_frames=50, seed=1)
+    for path in recorded[0].glob("*.npy"):
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+        assert path.read_bytes() != (tmp_path / "other" / path.name).read_bytes()
+
+
+def test_many_files_are_read_as_one(
+    recorded: tuple[Path, Chance], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("perception.dataset.SHARD_ROWS", 100)
+    record_flappy(tmp_path / "many", max_frames=50)
+    assert len(list((tmp_path / "many").glob("train-*.npy"))) > 5
+    one, many = Dataset(recorded[0]), Dataset(tmp_path / "many")
+    order = np.random.default_rng(0).permutation(len(one.splits["train"]))
+    batches = [data.splits["train"].batch(order) for data in (one, many)]
+    assert batches[0].rows.tobytes() == batches[1].rows.tobytes()
+    assert torch.equal(batches[0].observations, batches[1].observations)
+    assert torch.equal(batches[0].later(3).observations, batches[1].later(3).observations)
+
+
+def test_later_stays_within_the_episode(recorded: tuple[Path, Chance]) -> None:
+    split = Dataset(recorded[0]).splits["train"]
+    batch = split.batch(np.arange(len(split)))
+    later = batch.later(4)
+    assert (later.rows["episode"] == batch.rows["episode"]).all()
+    steps = later.rows["step"] - batch.rows["step"]
+    assert (steps[later.rows["action"] >= 0] == 4).all()
+    assert ((steps <= 4) & (steps >= 0)).all()
+    assert (later.rows["action"][steps < 4] == -1).all()
+
+
+def test_another_look_changes_pictures_and_no_label(recorded: tuple[Path, Chance]) -> None:
+    day, night = Dataset(recorded[0]), Dataset(recorded[0], look={"theme": "night"})
+    one, other = (data.splits["test"].batch(np.arange(20)) for data in (day, night))
+    assert (one.observations != other.observations).float().mean() > 0.5
+    assert torch.equal(one.boxes, other.boxes)
+    assert torch.equal(one.numbers.nan_to_num(-1), other.numbers.nan_to_num(-1))
+
+
+def test_boxes_are_those_of_info() -> None:
+    """As the games give them while they are played."""
+    envs = GameVectorEnv(FLAPPY_BIRD, 8, frame_skip=2)
+    _, info = envs.reset(seed=0)
+    for t in range(20):
+        *_, info = envs.step((np.arange(8) * t % 7 == 0).astype(np.int64))
+    boxes = np.full_like(info["boxes"], 99)
+    envs.draw(FLAPPY_BIRD.visible(info["state"]), np.empty((8, 1, 84, 84), np.uint8), boxes)
+    assert (boxes == info["boxes"]).all()
+    with pytest.raises(ValueError, match=r"boxes must be C-contiguous int16 \[8, 9, 5\]"):
+        envs.draw(FLAPPY_BIRD.visible(info["state"]), np.empty((8, 1, 84, 84), np.uint8), boxes[:, :3])
+
+
+def test_facts_of_flappy_bird_by_hand() -> None:
+    """The pipe at 4 has its right edge at 56, one short of the bird's left one: the next is the one ahead."""
+    records = np.zeros(4, FLAPPY_BIRD.scene_dtype)
+    records["y"], records["velocity"] = [100, -30, 200, 300], [-9, 1, 2, 3]
+    records["pipe_x"] = [[4, 148, 292], [6, 150, 294], [288, 432, 576], [200, 344, 488]]
+    records["gap_y"] = [[90, 110, 130]] * 4
+    known = numbers(FLAPPY_BIRD, "classic", records)
+    nan = np.nan
+    expected = {
+        "y": [100, nan, 200, 300],
+        "velocity": [-9, nan, 2, 3],
+        "pipe_x": [148, 6, nan, 200],
+        "gap_y": [110, 90, nan, 90],
+        "next_pipe_x": [nan, 150, nan, nan],
+        "next_gap_y": [nan, 110, nan, nan],
+    }
+    for name, values in expected.items():
+        np.testing.assert_array_equal(known[name], np.array(values, np.float32), name)
+    assert list(known) == [*expected, "impact"]
+
+
+def test_the_time_to_impact_by_hand() -> None:
+    """Falling 10 a frame from 300, the bird's bottom passes 404 on the frame in which 324 + 10 k >= 404: the eighth."""
+    records = np.zeros(2, FLAPPY_BIRD.scene_dtype)
+    records["y"], records["velocity"] = 300, [10, 9]
+    records["pipe_x"] = [[288, 432, 576], [91, 235, 379]]  # the second touches its pipe in the next frame
+    records["gap_y"] = [[90, 110, 130]] * 2
+    assert frames_left(FLAPPY_BIRD, "classic", records).tolist() == [8, 1]
+
+
+def test_a_game_without_facts_tells_all_its_numbers() -> None:
+    from tests.agents.games import CATCH, STILL
+
+    records = np.zeros(3, CATCH.scene_dtype)
+    records["ball_y"], records["paddle"] = [0, 3, 4], [1, 2, 3]
+    known = numbers(CATCH, "only", records)
+    assert list(known) == ["ball_x", "ball_y", "paddle", "score", "impact"]
+    assert known["paddle"].tolist() == [1, 2, 3]
+    assert known["impact"].tolist() == [5, 2, 1]  # the ball is out in the sixth row, 5
+    assert np.isnan(numbers(STILL, "only", np.zeros(2, STILL.scene_dtype))["impact"]).all()
+
+
+def test_nothing_is_left_of_what_can_not_be_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="2 episodes are too few"):
+        record_flappy(tmp_path / "few", pictures=20, games=2)
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(UserError, match="taken exists already"):
+        record_flappy(tmp_path / "taken")
+
+    class Stops(Chance):
+        def __call__(self, stacks: np.ndarray, first: np.ndarray) -> np.ndarray:
+            if len(self.did) == 50:
+                raise KeyboardInterrupt
+            return super().__call__(stacks, first)
+
+    envs = GameVectorEnv(FLAPPY_BIRD, 4)
+    with pytest.raises(KeyboardInterrupt):
+        record(tmp_path / "half", envs, Stops(2), 10_000, 0, {}, quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def spoil(path: Path, **changes: object) -> None:
+    about = json.loads((path / "dataset.json").read_text())
+    (path / "dataset.json").write_text(json.dumps({**about, **changes}))
+
+
+def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    record_flappy(path, pictures=600)
+    whole = {file: file.read_bytes() for file in path.iterdir()}
+    train, about = path / "train-000.npy", path / "dataset.json"
+
+    def refused(words: str) -> None:
+        with pytest.raises(UserError, match=words) as caught:
+            Dataset(path)
+        assert "\n" not in str(caught.value)
+        for file, content in whole.items():
+            file.write_bytes(content)
+
+    data = bytearray(whole[train])
+    data[-7] ^= 1
+    train.write_bytes(data)
+    refused("train-000.npy is damaged: its SHA-256")
+    train.unlink()
+    refused("cannot read .*train-000.npy")
+    about.write_text("{")
+    refused("is damaged")
+    about.write_text('{"format": "something"}')
+    refused("does not describe a dataset")
+    spoil(path, version=2)
+    refused("update Wingbeat")
+    spoil(path, env="wingbeat/Chess-v0")
+    refused("wingbeat/Chess-v0")
+    spoil(path, splits={})
+    refused("train")
+    spoil(path, look={"theme": "noon"})
+    refused("noon")
+    spoil(path, splits=[1])
+    refused("does not describe a dataset of this version")
+    about.unlink()
+    refused("is not a dataset")
+
+
+def test_rows_of_another_version_of_the_game_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    from envs import GAMES
+
+    record_flappy(tmp_path / "data", pictures=600)
+    other = replace(FLAPPY_BIRD, fields=[*FLAPPY_BIRD.fields, ("wind", np.float64)])
+    assert row_dtype(other) != row_dtype(FLAPPY_BIRD)
+    monkeypatch.setitem(GAMES, "wingbeat/FlappyBird-v0", other)
+    with pytest.raises(UserError, match="another version of the game"):
+        Dataset(tmp_path / "data")

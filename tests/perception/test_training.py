@@ -1,0 +1,205 @@
+"""The trainer, the ways and the probes: known answers, exact resumes, encoders that come back to the last bit."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+
+from agents.optimizer import HiddenMuon
+from experiment import checkpoint
+from experiment.errors import UserError
+from experiment.metrics import read_metrics
+from experiment.run import Run
+from perception import EncoderSpec, load_encoder, make_encoder, save_encoder
+from perception.build import WAYS, EncoderSettings, NetworkConfig, config_of, make_way
+from perception.dataset import Dataset
+from perception.probe import probe, r2, random_encoder, ridge
+from perception.supervised import numbers_loss
+from perception.training import Trainer, TrainerConfig
+from tests.agents.making import copy, same
+from tests.perception.recording import open_flappy
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_flappy(tmp_path_factory.mktemp("data") / "flappy", pictures=3000, max_frames=60)
+
+
+def settings(name: str, data: Dataset, total: int, **changes: Any) -> EncoderSettings:
+    way = WAYS[name][1]()
+    trainer = replace(TrainerConfig(), batch_size=64, **changes)
+    return EncoderSettings(
+        name, str(data.path), (), NetworkConfig(feature_dim=64), way, trainer, total, 0, "cpu", "fp32", 1
+    )
+
+
+def make(name: str, data: Dataset, path: Path, total: int, **changes: Any) -> Trainer:
+    chosen = settings(name, data, total, **changes)
+    way = make_way(chosen, data)
+    optimizer = HiddenMuon(way, way.encoder, chosen.trainer.learning_rate, chosen.trainer.muon_rate)
+    run = Run.create(path, config_of(chosen), "x")
+    trainer = Trainer(run, data, way, optimizer, chosen.trainer, total, 0, "fp32", quiet=True)
+    trainer.prepare()
+    return trainer
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_run_leaves_what_it_should(name: str, data: Dataset, tmp_path: Path) -> None:
+    trainer = make(name, data, tmp_path / "run", 640)
+    assert trainer.train()
+    names = {path.name for path in (tmp_path / "run").iterdir()} - {".lock"}
+    assert names == {
+        "config.json",
+        "metrics.jsonl",
+        "tensorboard",
+        "checkpoints",
+        "encoder",
+        "pictures.png",
+        "curve.png",
+    }
+    result = trainer.judge()
+    assert json.loads((tmp_path / "run" / "evaluation.json").read_text()) == {
+        key: value if np.isfinite(value) else None for key, value in result.items()
+    }
+    page = iio.imread(tmp_path / "run" / "pictures.png")
+    assert page.ndim == 3
+    assert min(page.shape[:2]) > 400
+    assert page.std() > 20
+    encoder = load_encoder(tmp_path / "run")
+    assert same(encoder.state_dict(), trainer.way.encoder.state_dict())
+    assert encoder.spec == trainer.way.encoder.spec
+    assert encoder.spec.objective == trainer.way.objective == name.removeprefix("encoder-")
+    assert encoder.spec.trained_on == "wingbeat/FlappyBird-v0"
+    frames = data.splits["train"].sample(4096, np.random.default_rng(0)).observations[:, -1]
+    torch.testing.assert_close(encoder.mean, frames.float().mean(0))
+    assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["steps"] == trainer.steps
+    read = EncoderSettings.open(tmp_path / "run")
+    assert read == settings(name, data, 640)
+
+
+@pytest.mark.parametrize("name", [name for name in WAYS if name != "encoder-random"])
+def test_a_resumed_run_goes_on_to_the_last_bit(name: str, data: Dataset, tmp_path: Path) -> None:
+    """Over the end of a pass through the pictures; and a way learns."""
+    straight, begun, resumed = (make(name, data, tmp_path / str(k), 3200) for k in range(3))
+    first = copy(straight.way.encoder.state_dict())
+    logs = [straight.step() for _ in range(44)]  # 2400 pictures are 37 batches
+    got = [begun.step() for _ in range(7)]
+    resumed.step()  # nothing of this may be left
+    state = copy(begun.state_dict())
+    checkpoint.fit(resumed.state_dict(), state, "it")
+    resumed.load_state_dict(state)
+    torch.rand(3)
+    got += [resumed.step() for _ in range(37)]
+    assert got == logs
+    assert same(straight.state_dict(), resumed.state_dict())
+    assert np.mean([log["loss"] for log in logs[-5:]]) < np.mean([log["loss"] for log in logs[:5]])
+    assert not same(first, straight.way.encoder.state_dict())
+
+
+def test_every_picture_is_seen_once_before_any_is_seen_again(data: Dataset, tmp_path: Path) -> None:
+    trainer = make("encoder-random", data, tmp_path / "run", 100)
+    rows = len(data.splits["train"])
+    passes = []
+    for start in (0, rows // 64 * 64):
+        seen = []
+        for k in range(rows // 64):
+            trainer.steps = start + 64 * k
+            seen.append(trainer._next())
+        passes.append(np.concatenate(seen))
+        assert len(np.unique(passes[-1])) == rows // 64 * 64
+    assert (passes[0] != passes[1]).mean() > 0.9
+
+
+def test_what_never_moves_is_not_to_be_found(data: Dataset, tmp_path: Path) -> None:
+    way: Any = make("encoder-supervised", data, tmp_path / "run", 640).way
+    assert way.classes == ["pipe", "bird"]
+    batch = data.splits["test"].batch(np.arange(10))
+    boxes, labels = way._true(batch)
+    for i in range(10):
+        bird = batch.boxes[i][batch.boxes[i, :, 0] == data.envs.labels.index("bird")][0]
+        mine = boxes[i][labels[i] == way.classes.index("bird")][0]
+        torch.testing.assert_close(mine, bird[1:] * torch.tensor([84 / 288, 84 / 512, 84 / 288, 84 / 512]))
+    assert (labels >= 0).sum() == sum(int((batch.boxes[..., 0] == k).sum()) for k in (1, 3))
+
+
+def test_random_features_never_change(data: Dataset, tmp_path: Path) -> None:
+    trainer = make("encoder-random", data, tmp_path / "run", 640)
+    before = copy(trainer.way.encoder.state_dict())
+    trainer.train()
+    assert same(before, trainer.way.encoder.state_dict())
+    assert not list(trainer.way.parameters())
+
+
+def test_too_few_pictures_are_refused(data: Dataset, tmp_path: Path) -> None:
+    few = open_flappy(tmp_path / "few", pictures=70, games=2, max_frames=6)
+    with pytest.raises(UserError, match="--batch-size 64 is more than"):
+        make("encoder-random", few, tmp_path / "run", 100)
+
+
+def test_the_loss_of_numbers_by_hand() -> None:
+    """Errors 1 and 3 where both are known; 2 where one is; a third number is known nowhere."""
+    nan = float("nan")
+    told = torch.tensor([[1.0, 5.0, 9.0], [3.0, 2.0, 9.0]])
+    wanted = torch.tensor([[0.0, nan, nan], [0.0, 0.0, nan]])
+    expected = 0.5 * (np.log(5 + 0.02) + np.log(4 + 0.02)) / 2
+    assert numbers_loss(told, wanted).item() == pytest.approx(expected)
+
+
+def test_r2_by_hand() -> None:
+    true = np.array([[1.0, 5.0], [2.0, 5.0], [np.nan, 5.0], [3.0, 5.0]])
+    told = np.array([[1.0, 5.0], [2.0, 6.0], [99.0, 5.0], [2.0, 5.0]])
+    values = r2(told, true)
+    assert values[0] == pytest.approx(1 - 1 / 2)
+    assert np.isnan(values[1])
+    assert r2(true[[0, 1, 3]], true[[0, 1, 3]])[0] == 1
+    assert r2(np.full((3, 1), 2.0), true[[0, 1, 3], :1])[0] == 0
+
+
+def test_ridge_is_least_squares_without_strength_and_the_mean_with_much() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(200, 5))
+    numbers = features @ [1, -2, 0, 3, 0.5] + 7 + 0.01 * rng.normal(size=200)
+    expected, *_ = np.linalg.lstsq(np.c_[features, np.ones(200)], numbers, rcond=None)
+    np.testing.assert_allclose(ridge(features, numbers, 1e-12), expected, atol=1e-6)
+    heavy = ridge(features, numbers, 1e9)
+    np.testing.assert_allclose(heavy, [0, 0, 0, 0, 0, numbers.mean()], atol=1e-6)
+
+
+def test_probes_find_what_is_there_and_nothing_else(data: Dataset) -> None:
+    """Features that hold a number and noise: the number is found, one that is not in them is not."""
+
+    class Told(torch.nn.Module):
+        def forward(self, observations: torch.Tensor) -> torch.Tensor:
+            return observations.float().mean((2, 3))  # of each of two frames
+
+    found = probe(Told(), data)  # type: ignore[arg-type]
+    assert found.keys() == set(data.names)
+    # Pipes darken the picture as they come: that much, and no more, the mean brightness knows.
+    assert 0.2 < found["pipe_x"] < 0.999
+    assert found["velocity"] < 0.3
+
+
+def test_the_control_has_its_own_normalisation(data: Dataset) -> None:
+    spec = EncoderSpec(feature_dim=16)
+    one, again, other = (random_encoder(make_encoder(spec), data, seed) for seed in (0, 0, 1))
+    assert same(one.state_dict(), again.state_dict())
+    assert not same(one.state_dict(), other.state_dict())
+    assert one.mean.std() > 1
+
+
+def test_an_encoder_comes_back_to_the_last_bit(tmp_path: Path) -> None:
+    encoder = make_encoder(EncoderSpec("impala", 3, 40, 44, 16, "supervised", "wingbeat/Chess-v0"))
+    observations = torch.randint(256, (9, 3, 40, 44), dtype=torch.uint8)
+    encoder.fit_normalization(observations[:, 0])
+    save_encoder(tmp_path / "run" / "encoder", encoder, {"why": "a test"})
+    for path in (tmp_path / "run", tmp_path / "run" / "encoder"):
+        other = load_encoder(path)
+        assert other.spec == encoder.spec
+        assert torch.equal(other(observations), encoder(observations))
+    other.fit_normalization(observations[:, 1] // 2)  # it comes trained, and keeps what it was trained with
+    assert torch.equal(other(observations), encoder(observations))

@@ -1,0 +1,39 @@
+"""The VAE's losses against hand-worked cases and a float64 definition."""
+
+import numpy as np
+import pytest
+import torch
+
+from perception.vae import divergence, reconstruction_loss
+
+
+def test_the_reconstruction_by_hand() -> None:
+    """Two pixels: one moved by a whole scale (weight 1 + 3), one stood still (1); the mean of the weights is 2.5."""
+    frame, before = torch.tensor([[[10.0, 50.0]]]), torch.tensor([[[6.0, 50.0]]])
+    drawn, scale = torch.tensor([[[12.0, 47.0]]]), torch.tensor([[4.0, 2.0]])
+    by_hand = (4 / 2.5 * (2 / 4) ** 2 + 1 / 2.5 * (3 / 2) ** 2) / 2
+    assert reconstruction_loss(drawn, frame, before, scale, 3.0).item() == pytest.approx(by_hand)
+    plain = ((2 / 4) ** 2 + (3 / 2) ** 2) / 2
+    assert reconstruction_loss(drawn, frame, before, scale, 0.0).item() == pytest.approx(plain)
+    twice = [torch.cat([x, x]) for x in (drawn, frame, before)]
+    assert reconstruction_loss(*twice, scale, 3.0).item() == pytest.approx(by_hand)
+
+
+def test_a_thing_that_moves_counts_more() -> None:
+    frame, before = torch.zeros(1, 20, 20), torch.zeros(1, 20, 20)
+    frame[0, 3, 3] = 100
+    missed, elsewhere = torch.zeros(1, 20, 20), frame.clone()
+    elsewhere[0, 15, 15] = 100
+    scale = torch.full((20, 20), 10.0)
+    losses = [reconstruction_loss(drawn, frame, before, scale, 10.0) for drawn in (missed, elsewhere)]
+    assert losses[0] / losses[1] == pytest.approx(11)
+
+
+def test_the_divergence_is_that_of_two_normal_distributions() -> None:
+    """Against torch's own, and 0 where nothing is known."""
+    mean, log_variance = torch.randn(7, 5), torch.randn(7, 5)
+    normal = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).sum(1).mean()
+    torch.testing.assert_close(divergence(mean, log_variance), expected)
+    assert divergence(torch.zeros(2, 3), torch.zeros(2, 3)) == 0
+    assert np.isfinite(divergence(mean, log_variance).item())
