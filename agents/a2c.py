@@ -23,17 +23,19 @@ from perception import Encoder
 class A2CConfig(LearnerConfig, ActorConfig):
     """Settings of A2C."""
 
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     """Adam's step size at the start, for the heads, biases and normalisations; nothing holds a large step back here"""
-    muon_rate: float = 1e-3
+    muon_rate: float = 2e-3
     """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
-    rollout_steps: int = 8
+    num_envs: int = 32
+    """games played at once"""
+    rollout_steps: int = 16
     """steps of each game between two updates"""
     gamma: float = 0.95
     """discount per decision at the start"""
     final_gamma: float = 0.98
     """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then"""
-    gae_lambda: float = 0.95
+    gae_lambda: float = 0.9
     """lambda of generalised advantage estimation; 1 for the paper's n-step returns"""
     entropy_coef: float = 0.003
     """weight of the entropy bonus"""

@@ -26,7 +26,7 @@ def test_train_takes_every_cells_flags(name: str, algorithm: Algorithm, monkeypa
 
     monkeypatch.setattr(time_to_solve.subprocess, "run", lambda words, **_: commands.append(words) or Done())
     monkeypatch.setattr(train, "_train", lambda chosen, flags: taken.append((chosen, flags)) or 0)
-    monkeypatch.setattr(train, "_compile", lambda: None)
+    monkeypatch.setattr(train, "_compile", lambda env: None)
     time_to_solve.train(run_settings(TASKS[name], algorithm, Settings(limit=7.0)), 3, Path("run"))
     assert commands[0][:2] == [sys.executable, "train.py"]
     train.main(commands[0][2:])
