@@ -319,8 +319,8 @@ def _play(out: Path, game: Any, playing: Playing, config: Any, seed: int, quiet:
 
     set_threads(1)  # so few games at a time leave nothing to share out
     policy = _player(game, playing, config, seed)
-    games = game.make(config.games, max_frames=config.longest * game.frame_skip)
-    about = {**game.about, "frame_skip": game.frame_skip, "look": game.look, "policy": asdict(playing)}
+    games = game.make(config.games, max_frames=config.longest * game.skip)
+    about = {**game.about, "frame_skip": game.skip, "look": game.look, "policy": asdict(playing)}
     record(out, games, policy, config.pictures, seed, about, quiet)
 
 

@@ -70,7 +70,7 @@ def measure(settings: Settings) -> dict[str, Any]:
     agents = {name: make_agent(redraw, settings.capacity, compute) for name, redraw in WAYS.items()}
     measures = {name: partial(rate, agent, settings.iterations) for name, agent in agents.items()}
     rates = alternate(measures, settings.repeats)
-    weights = [agent.network.state_dict() for agent in agents.values()]
+    weights = [agent.learner.network.state_dict() for agent in agents.values()]
     return {
         "benchmark": "replay_throughput",
         "env": "wingbeat/FlappyBird-v0",

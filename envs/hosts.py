@@ -3,7 +3,6 @@
 Both carry out the same orders with the same `Guest`s, so where environments run changes nothing that they do.
 """
 
-import atexit
 import contextlib
 import json
 import os
@@ -12,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
@@ -216,7 +216,8 @@ class Workers:
         ends = [count * k // workers for k in range(workers + 1)]
         self._plans = [replace(plan, index=k, mine=range(ends[k], ends[k + 1])) for k in range(workers)]
         self._workers = [_Worker(each, self._memory, self._context) for each in self._plans]
-        atexit.register(self.close)
+        # At the latest when nobody knows these environments any more, or Python ends.
+        self._end = weakref.finalize(self, _end, self._workers)
         failures = self._wait(self._workers, max(seconds, MAKING_SECONDS))
         if failures:
             self.close()
@@ -280,10 +281,12 @@ class Workers:
 
     def close(self) -> None:
         """See `Host`."""
-        atexit.unregister(self.close)
-        for worker in self._workers:
-            worker.end()
-        self._workers = []
+        self._end()
+
+
+def _end(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.end()
 
 
 @contextlib.contextmanager

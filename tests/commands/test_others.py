@@ -86,7 +86,7 @@ def test_an_environment_in_the_current_folder_trains(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("--env nowhere:Mine", ["can't be made", "No module named 'nowhere'"]),
+        ("--env nowhere:Mine", ["can't be loaded", "No module named 'nowhere'"]),
         ("--env tests.envs.screens:Flim", ["has no Flim", "Film"]),
         ("--env CartPole-v1 --env-arg hosting=3", ["--env-arg hosting", "Wingbeat"]),
         ("--env CartPole-v1 --sticky 1", ["--sticky", "below 1"]),

@@ -1,5 +1,6 @@
 """Environments in other processes: the same to the bit, and what goes wrong there is noticed, named and ended."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -147,7 +148,18 @@ def test_what_can_not_be_made_elsewhere_is_refused() -> None:
     assert len(children()) == before
 
 
+def test_forgotten_environments_end_their_processes() -> None:
+    before = children()
+    envs = make(2)
+    envs.reset(seed=1)
+    assert len(children()) == len(before) + 2
+    del envs
+    gc.collect()
+    assert children() == before
+
+
 def test_workers_ignore_what_is_meant_for_the_first_process() -> None:
+    before = children()
     envs = make(2)
     envs.reset(seed=1)
     assert isinstance(envs.host, Workers)
@@ -157,7 +169,7 @@ def test_workers_ignore_what_is_meant_for_the_first_process() -> None:
     for _ in range(5):
         envs.step(np.zeros(N, np.int64))
     envs.close()
-    assert not children()
+    assert children() == before
 
 
 PARENT = """
