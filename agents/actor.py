@@ -31,7 +31,7 @@ class Actor:
 
     Attributes:
         steps: decisions taken so far, over all games.
-        rollout: what happened in the last ones.
+        rollout: what happened in the last one; where the next one goes is a place of its own.
         leaning: what each game prefers.
         episodes: scores of the last finished episodes.
         generator: of all that the algorithm draws.
@@ -52,7 +52,7 @@ class Actor:
             raise ValueError(f"--rollout-steps must be at least 2, not {config.rollout_steps}")
         self.config = config
         self.generator = torch.Generator().manual_seed(seed)
-        self.rollout = Rollout(envs, config.rollout_steps, frames, device)
+        self.rollout, self._next = (Rollout(envs, config.rollout_steps, frames, device) for _ in range(2))
         self.rollout.start(seed)
         actions = int(envs.single_action_space.n)
         self.leaning = Leaning(config.num_envs, actions, config.exploration, self.generator)
@@ -74,20 +74,22 @@ class Actor:
         return self.rollout.explore(self.generator)
 
     @torch.no_grad()
-    def play(self, choose: Callable[[int, Tensor], Tensor]) -> None:
-        """Play one rollout.
+    def play(self, choose: Callable[[Rollout, int], Tensor]) -> Rollout:
+        """Play one rollout and return it; the one before stays as it was until the next call.
 
         Args:
-            choose: called with (step t, observations [games, frames, height, width]); returns int64 [games].
+            choose: called with (the rollout so far, step t); returns an action for each game, int64 [games].
         """
-        rollout = self.rollout
-        rollout.begin()
+        rollout = self._next
+        rollout.begin(self.rollout)
         for t in range(rollout.steps):
-            info = rollout.add(t, choose(t, rollout.at(t)))
+            info = rollout.add(t, choose(rollout, t))
             over = rollout.terminated[t] | rollout.truncated[t]
             self.episodes.add(info, over.numpy())
             self.leaning.renew(over)
+        self.rollout, self._next = rollout, self.rollout
         self.steps += rollout.steps * self.config.num_envs
+        return rollout
 
     def draw(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Draw an action for each game from logits [games, actions] and its leaning.
@@ -99,9 +101,9 @@ class Actor:
         actions = torch.multinomial(logits.softmax(-1), 1, generator=self.generator)
         return actions.squeeze(-1), logits.log_softmax(-1).gather(-1, actions).squeeze(-1)
 
-    def minibatches(self, size: int) -> tuple[Tensor, ...]:
-        """Shuffle the rollout's transitions, as flat indices t * games + game, into batches of about this size."""
-        samples = self.rollout.valid.flatten().nonzero().squeeze(-1)
+    def minibatches(self, rollout: Rollout, size: int) -> tuple[Tensor, ...]:
+        """Shuffle a rollout's transitions, as flat indices t * games + game, into batches of about this size."""
+        samples = rollout.valid.flatten().nonzero().squeeze(-1)
         order = samples[torch.randperm(len(samples), generator=self.generator)]
         return order.tensor_split(max(1, round(len(order) / size)))
 

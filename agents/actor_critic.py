@@ -33,8 +33,9 @@ class ActorCritic(nn.Module):
 
     def heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Map what the heads see, float32 [batch, width], to logits as above."""
-        with torch.autocast(features.device.type, enabled=False):  # the heads stay in float32
-            return self.policy(features), self.value(features)
+        with torch.autocast(features.device.type, enabled=False):  # the policy stays in float32
+            logits = self.policy(features)
+        return logits, self.value(features)
 
     def thought(self, logits: Tensor, values: Tensor) -> Thought:
         """Put what `forward` returned into words: the policy's probabilities and the state's value."""

@@ -7,22 +7,31 @@ instead of one game and batches of 32; the target network follows by a running a
 evaluations.
 """
 
+import math
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from agents.beside import beside
 from agents.exploration import Leaning
 from agents.learner import Learner, LearnerConfig, mean_logs
 from agents.noisy import NoisyLinear, factorised_noise
-from agents.replay import Batch, Replay
+from agents.replay import Batch, Drawn, Replay
 from agents.rollout import Episodes
 from agents.state import generator_state, load_generator_state, nest, part
 from experiment.thought import Thought
 from perception import Encoder
+
+ITERATION = 32  # steps of every game
+TOGETHER = 4  # gradient steps, at most about, between two times that what plays is brought up to date
 
 
 @dataclass
@@ -169,8 +178,27 @@ def quantile_loss(theta: Tensor, actions: Tensor, targets: Tensor, weights: Tens
     return (weights * losses.mean(-1).sum(-1)).mean(), errors
 
 
+class Learned(NamedTuple):
+    """What a gradient step noted.
+
+    Attributes:
+        slots: of the transitions, see `Drawn`.
+        errors: of their values, float32 [batch].
+        logs: what is worth logging.
+    """
+
+    slots: NDArray[np.int64]
+    errors: NDArray[np.float32]
+    logs: dict[str, Tensor]
+
+
 class DQN:
-    """Learns one game from many copies of it and a replay. Arguments as in `PPO`."""
+    """Learns one game from many copies of it and a replay. Arguments as in `OnPolicy`.
+
+    Raises:
+        ValueError: if the replay is too small, or its ratio not more than 0.
+        MemoryError: if the replay does not fit into memory.
+    """
 
     def __init__(
         self,
@@ -182,16 +210,29 @@ class DQN:
         device: torch.device,
         precision: str,
     ) -> None:
+        if config.replay_ratio <= 0:
+            raise ValueError(f"--replay-ratio must be more than 0, not {config.replay_ratio}")
         self.config, self.total_steps, self.device = config, total_steps, device
         self.seed, self.actions = seed, int(envs.single_action_space.n)
         self.rng = np.random.default_rng(seed)
         frames = encoder.spec.frames
+        self._gradient_steps = config.num_envs * config.replay_ratio / config.batch_size  # for a step of every game
+        # Steps of every game at a time, a power of two.
+        self._ahead = min(ITERATION, 2 ** max(0, int(math.log2(TOGETHER / self._gradient_steps))))
         self.replay = Replay(
-            envs, config.capacity, frames, config.n_step, config.gamma, config.prioritized, config.redraw
+            envs,
+            config.capacity,
+            frames,
+            config.n_step,
+            config.gamma,
+            config.prioritized,
+            config.redraw,
+            self._ahead,
         )
         self.replay.start(seed)
         network = self.make_network(encoder, self.actions, config)
         self.learner = Learner(network, config, device, precision)  # its average is the target network
+        self.playing: Any = deepcopy(self.learner.network)  # plays; equal to it when the last games began
         self.generator = torch.Generator().manual_seed(seed)
         self.leaning = Leaning(config.num_envs, self.actions, config.exploration, self.generator)
         self.noise = self._draw_noise(config.num_envs) if config.noisy else None  # with which each game is played
@@ -213,17 +254,8 @@ class DQN:
     def iterate(self) -> dict[str, float]:
         """Play 32 steps of every game, learning on the way; returns what is worth logging."""
         logs: list[dict[str, Tensor]] = []
-        for _ in range(32):
-            self._play()
-            seen = self.replay.now * self.config.num_envs  # fewer than `steps` if the replay began empty at a resume
-            if seen < self.config.learning_starts or not len(self.replay):
-                continue
-            if not self._fitted:
-                self._fit_normalization()
-            self._due += self.config.num_envs * self.config.replay_ratio / self.config.batch_size
-            while self._due >= 1:
-                logs.append(self._update())
-                self._due -= 1
+        for _ in range(ITERATION // self._ahead):
+            logs += self._play_and_learn()
         return mean_logs(logs) | {"train/score": self.episodes.mean, "train/epsilon": self._epsilon()}
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -244,6 +276,7 @@ class DQN:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly from what `state_dict` returned; without the replay, games begin anew with fresh seeds."""
         self.learner.load_state_dict(state)
+        self.learner.lend(self.playing)
         self.episodes.load_state_dict(part("episodes", state))
         self.leaning.offsets = state["leaning"].clone()
         self.generator.set_state(state["generator"])
@@ -271,15 +304,30 @@ class DQN:
         self.learner.fit_normalization(self.replay.sample(2048, self.rng).observations[:, -1])
         self._fitted = True
 
-    @torch.no_grad()
+    def _play_and_learn(self) -> list[dict[str, Tensor]]:
+        """Play some steps beside half of the gradient steps due for them, which learn from what was there before."""
+        steps = self._due_steps()
+        half = len(steps) // 2
+        learned = [step() for step in steps[:half]]
+        self.learner.lend(self.playing)
+        _, later = beside(self._play, steps[half:])
+        for slots, errors, _ in learned + later:
+            self.replay.update_priorities(slots, errors)
+        return [logs for *_, logs in learned + later]
+
     def _play(self) -> None:
+        for _ in range(self._ahead):
+            self._play_step()
+
+    @torch.no_grad()
+    def _play_step(self) -> None:
         """Step every game once, epsilon-greedily, each with noise of its own for a whole episode."""
         games = self.config.num_envs
         actions = self.leaning.actions().numpy()
         epsilon = self._epsilon()
         if epsilon < 1:
             with self.learner.autocast():
-                q, _ = self.learner.network(self.replay.newest().to(self.device), self.noise)
+                q, _ = self.playing(self.replay.newest().to(self.device), self.noise)
             greedy = self.rng.random(games) >= epsilon
             actions = np.where(greedy, q.argmax(-1).cpu().numpy(), actions)
         info, ended = self.replay.add(actions)
@@ -289,15 +337,28 @@ class DQN:
             self.noise[torch.from_numpy(ended)] = self._draw_noise(int(ended.sum()))
         self.steps += games
 
-    def _update(self) -> dict[str, Tensor]:
-        """Take one gradient step."""
+    def _due_steps(self) -> list[Callable[[], Learned]]:
+        """The gradient steps due for the next `_ahead` steps of the games; all that is random has been drawn."""
         config, progress = self.config, min(self.steps / self.total_steps, 1.0)
-        network, target = self.learner.network, self.learner.average
+        seen = self.replay.now * config.num_envs  # fewer than `steps` if the replay began empty at a resume
+        if seen < config.learning_starts or not len(self.replay):
+            return []
+        if not self._fitted:
+            self._fit_normalization()
         self.learner.decay(progress)
         beta = config.importance + (1 - config.importance) * progress
-        batch = self.replay.sample(config.batch_size, self.rng, beta)
+        due, self._due = divmod(self._due + self._ahead * self._gradient_steps, 1.0)
+        steps: list[Callable[[], Learned]] = []
+        for _ in range(int(due)):
+            drawn = self.replay.draw(config.batch_size, self.rng, beta)
+            noise = [self._draw_noise(config.batch_size) if config.noisy else None for _ in range(3)]  # independent
+            steps.append(partial(self._gradient_step, drawn, noise))
+        return steps
+
+    def _gradient_step(self, drawn: Drawn, noise: Sequence[Tensor | None]) -> Learned:
+        config, network, target = self.config, self.learner.network, self.learner.average
+        batch = self.replay.gather(drawn)
         batch = batch._replace(**{key: x.to(self.device) for key, x in batch._asdict().items() if key != "slots"})
-        noise = [self._draw_noise(config.batch_size) if config.noisy else None for _ in range(3)]  # independent
         with self.learner.autocast():
             with torch.no_grad():
                 next_q, next_theta = target(batch.next_observations, noise[0])
@@ -309,5 +370,4 @@ class DQN:
         else:
             loss, errors = q_loss(q, batch.actions, q_targets(batch, next_q, next_online), batch.weights)
         self.learner.step(loss)
-        self.replay.update_priorities(batch.slots, errors.cpu().numpy())
-        return {"loss": loss, "q": q.mean(), "error": errors.abs().mean()}
+        return Learned(drawn.slots, errors.cpu().numpy(), {"loss": loss, "q": q.mean(), "error": errors.abs().mean()})

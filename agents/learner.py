@@ -163,6 +163,12 @@ class Learner:
         with torch.no_grad():
             torch._foreach_lerp_(self._averages, self._weights, 1 - self.config.averaging)
 
+    @torch.no_grad()
+    def lend(self, network: nn.Module) -> None:
+        """Make a copy of the network equal to it."""
+        for mine, its in ((self.network.parameters, network.parameters), (self.network.buffers, network.buffers)):
+            torch._foreach_copy_(list(its()), list(mine()))
+
     def act(self, observations: Tensor) -> Tensor:
         """Choose what the average ranks first; see `GreedyPolicy`."""
         return self.policy(observations)

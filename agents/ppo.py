@@ -2,21 +2,23 @@
 
 Deviations from the paper's Atari settings, explained in docs/ppo.md: one epoch instead of three (fresh
 frames are cheap here), Muon beside Adam, values learned by classification, a horizon that grows, advantages
-on a running scale, and a running average of the weights for evaluation.
+on a running scale, the next rollout played while it learns, and a running average of the weights for evaluation.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from agents.actor import Actor, ActorConfig
+from agents.actor import ActorConfig
 from agents.actor_critic import ActorCritic, chosen
-from agents.learner import Learner, LearnerConfig, mean_logs
+from agents.learner import LearnerConfig
+from agents.on_policy import GradientStep, OnPolicy, Played
 from agents.returns import RunningScale, gae, growing
-from agents.state import nest, part
+from agents.rollout import Rollout
 from perception import Encoder
 
 
@@ -50,106 +52,51 @@ def policy_loss(log_prob: Tensor, old_log_prob: Tensor, advantages: Tensor, clip
     return -torch.min(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
 
 
-class PPO:
-    """Learns one game from many copies of it.
+class PPO(OnPolicy):
+    """Learns one game from many copies of it. Arguments as in `OnPolicy`."""
 
-    Args:
-        envs: the games; see `Rollout`.
-        encoder: pixels to features.
-        config: settings.
-        total_steps: length of the whole run in steps; the step sizes fall over it.
-        seed: of the games and of all that is drawn here.
-        device: where to compute.
-        precision: "fp32" or "bf16".
+    config: PPOConfig
 
-    Raises:
-        ValueError: if a rollout may hold nothing but resets.
-    """
-
-    def __init__(
-        self,
-        envs: Any,
-        encoder: Encoder,
-        config: PPOConfig,
-        total_steps: int,
-        seed: int,
-        device: torch.device,
-        precision: str,
-    ) -> None:
-        self.config, self.total_steps, self.device = config, total_steps, device
-        self.actor = Actor(envs, encoder.spec.frames, config, seed, device)
-        network = self.make_network(encoder, int(envs.single_action_space.n), config)
-        self.learner = Learner(network, config, device, precision)
-        self.learner.fit_normalization(self.actor.explore())
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
         self.advantage_scale = RunningScale()
 
     @staticmethod
     def make_network(encoder: Encoder, actions: int, config: PPOConfig) -> ActorCritic:
-        """Build the network that learns; its average plays."""
+        """Build the network that learns; its average is evaluated."""
         return ActorCritic(encoder, actions)
-
-    @property
-    def steps(self) -> int:
-        """Decisions taken so far, over all games."""
-        return self.actor.steps
-
-    def act(self, observations: Tensor) -> Tensor:
-        """Choose the likeliest actions, int64 [batch], for uint8 [batch, frames, height, width]."""
-        return self.learner.act(observations)
-
-    def iterate(self) -> dict[str, float]:
-        """Play one rollout, learn from it; returns what is worth logging."""
-        values, log_probs = self._collect()
-        return self._update(values, log_probs) | {"train/score": self.actor.episodes.mean}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the future depends on."""
-        return {
-            **self.learner.state_dict(),
-            **nest("actor", self.actor.state_dict()),
-            "advantage_square": self.advantage_scale.square.clone(),
-        }
+        return {**super().state_dict(), "advantage_square": self.advantage_scale.square.clone()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly from what `state_dict` returned."""
-        self.learner.load_state_dict(state)
-        self.actor.load_state_dict(part("actor", state))
+        super().load_state_dict(state)
         self.advantage_scale.square = state["advantage_square"].clone()
 
     @torch.no_grad()
-    def _collect(self) -> tuple[Tensor, Tensor]:
-        """Play; returns values [steps + 1, games] and the chosen actions' log probabilities [steps, games]."""
-        network, rollout = self.learner.network, self.actor.rollout
-        values = torch.zeros(rollout.steps + 1, self.config.num_envs)
-        log_probs = torch.zeros(rollout.steps, self.config.num_envs)
+    def play(self) -> Played:
+        """Play; notes the values, [steps + 1, games], and the chosen actions' log probabilities, [steps, games]."""
+        values: list[Tensor] = []
+        log_probs: list[Tensor] = []
 
-        def choose(t: int, observations: Tensor) -> Tensor:
-            logits, value_logits = self._look(t, observations)
-            values[t] = network.value.mean(value_logits)
-            actions, log_probs[t] = self.actor.draw(logits)
+        def choose(rollout: Rollout, t: int) -> Tensor:
+            logits, value_logits = self._look(rollout, t)
+            values.append(value_logits)
+            actions, log_prob = self.actor.draw(logits)
+            log_probs.append(log_prob)
             return actions
 
         with self.learner.autocast():
-            self.actor.play(choose)
-            values[-1] = network.value.mean(self._look(rollout.steps, rollout.at(rollout.steps))[1])
-        return values, log_probs
+            rollout = self.actor.play(choose)
+            values.append(self._look(rollout, rollout.steps)[1])
+        means = self.playing.value.mean(torch.stack(values)).cpu()
+        return Played(rollout, {"values": means, "log_probs": torch.stack(log_probs)})
 
-    def _look(self, t: int, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """What the network makes of the games' observations at step t while they are played; see `ActorCritic`."""
-        logits: tuple[Tensor, Tensor] = self.learner.network(observations)
-        return logits
-
-    def _look_again(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """What it makes of these steps of the rollout, flat indices t * games + game, to learn from them."""
-        logits: tuple[Tensor, Tensor] = self.learner.network(self.actor.rollout.observations(index))
-        return logits
-
-    def _minibatches(self) -> Sequence[Tensor]:
-        """The rollout's transitions, shuffled and split."""
-        return self.actor.minibatches(self.config.minibatch)
-
-    def _update(self, values: Tensor, old_log_probs: Tensor) -> dict[str, float]:
-        config, rollout, progress = self.config, self.actor.rollout, self.steps / self.total_steps
+    def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
+        """Estimate advantages and returns, shuffle them into minibatches: a gradient step of each."""
+        config, progress, values = self.config, self.steps / self.total_steps, notes["values"]
         rate = self.learner.decay(progress)
         gamma = growing(config.gamma, config.final_gamma, 4 * progress)
         lam = growing(config.gae_lambda, config.final_gae_lambda, 4 * progress)
@@ -157,20 +104,41 @@ class PPO:
         advantages = advantages / self.advantage_scale(advantages[rollout.valid])
         for network in (self.learner.network, self.learner.average):
             network.value.rescale(returns[rollout.valid].to(self.device))
-        flat = [x.flatten().to(self.device) for x in (old_log_probs, advantages, returns, rollout.actions)]
-        logs: list[dict[str, Tensor]] = []
-        for _ in range(config.epochs):
-            for index in self._minibatches():
-                logs.append(self._gradient_step(index, *(x[index.to(self.device)] for x in flat)))
+        flat = [x.flatten().to(self.device) for x in (notes["log_probs"], advantages, returns, rollout.actions)]
+        steps = [
+            partial(self._gradient_step, rollout, index, *(x[index.to(self.device)] for x in flat))
+            for _ in range(config.epochs)
+            for index in self._minibatches(rollout)
+        ]
         errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))
-        return mean_logs(logs) | {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": rate}
+        return steps, {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": rate}
+
+    def _look(self, rollout: Rollout, t: int) -> tuple[Tensor, Tensor]:
+        """What the network makes of all games at step t while they are played; see `ActorCritic`."""
+        logits: tuple[Tensor, Tensor] = self.playing(rollout.at(t))
+        return logits
+
+    def _look_again(self, rollout: Rollout, index: Tensor) -> tuple[Tensor, Tensor]:
+        """What it makes of these steps of the rollout, flat indices t * games + game, to learn from them."""
+        logits: tuple[Tensor, Tensor] = self.learner.network(rollout.observations(index))
+        return logits
+
+    def _minibatches(self, rollout: Rollout) -> Sequence[Tensor]:
+        """The rollout's transitions, shuffled and split."""
+        return self.actor.minibatches(rollout, self.config.minibatch)
 
     def _gradient_step(
-        self, index: Tensor, old_log_prob: Tensor, advantages: Tensor, returns: Tensor, actions: Tensor
+        self,
+        rollout: Rollout,
+        index: Tensor,
+        old_log_prob: Tensor,
+        advantages: Tensor,
+        returns: Tensor,
+        actions: Tensor,
     ) -> dict[str, Tensor]:
         config, network = self.config, self.learner.network
         with self.learner.autocast():
-            logits, value_logits = self._look_again(index)
+            logits, value_logits = self._look_again(rollout, index)
         log_prob, entropy = chosen(logits, actions)
         policy = policy_loss(log_prob, old_log_prob, advantages, config.clip)
         value = network.value.loss(value_logits, returns)

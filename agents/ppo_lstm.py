@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 
 from agents.actor_critic import RecurrentActorCritic
+from agents.on_policy import GradientStep, Played
 from agents.ppo import PPO, PPOConfig
+from agents.rollout import Rollout
 from perception import Encoder
 
 
@@ -25,19 +27,20 @@ class PPOLSTMConfig(PPOConfig):
 
 
 class PPOLSTM(PPO):
-    """Learns one game from many copies of it. Arguments as in `PPO`."""
+    """Learns one game from many copies of it. Arguments as in `OnPolicy`."""
 
     config: PPOLSTMConfig
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.act = self.learner.policy  # type: ignore[method-assign]  # has `begin`, for whole episodes
-        self.memory: Tensor = self.learner.network.blank(self.config.num_envs)  # before the next observation
-        self._before = self.memory  # before the rollout's first
+        # Before the next rollout's first observation, and before the next one of all.
+        self.memory: Tensor = self.learner.network.blank(self.config.num_envs)
+        self._recalled = self.memory
 
     @staticmethod
     def make_network(encoder: Encoder, actions: int, config: PPOConfig) -> RecurrentActorCritic:
-        """Build the network that learns; its average plays."""
+        """Build the network that learns; its average is evaluated."""
         assert isinstance(config, PPOLSTMConfig)
         return RecurrentActorCritic(encoder, actions, config.memory)
 
@@ -50,20 +53,28 @@ class PPOLSTM(PPO):
         super().load_state_dict(state)
         self.memory = state["memory"].to(self.device).clone()
 
-    def _look(self, t: int, observations: Tensor) -> tuple[Tensor, Tensor]:
+    def play(self) -> Played:
+        """Play, and note the memory before the first observation, too, [2, games, size]."""
+        self._recalled = self.memory
+        rollout, notes = super().play()
+        before, self.memory = self.memory, self._recalled
+        return Played(rollout, {**notes, "memory": before})
+
+    def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
+        """Learn as PPO does, remembering from the same memory on."""
+        self._before = notes["memory"].to(self.device)
+        return super().learn(rollout, notes)
+
+    def _look(self, rollout: Rollout, t: int) -> tuple[Tensor, Tensor]:
         """Recall and remember; the last observation is looked at again when the next rollout begins with it."""
-        if t == 0:
-            self._before = self.memory
-        logits, values, memory = self.learner.network.recall(
-            observations, self.actor.rollout.first[t : t + 1], self.memory
-        )
-        if t < self.actor.rollout.steps:
-            self.memory = memory
+        logits, values, recalled = self.playing.recall(rollout.at(t), rollout.first[t : t + 1], self._recalled)
+        if t < rollout.steps:
+            self._recalled = recalled
         return logits, values
 
-    def _look_again(self, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _look_again(self, rollout: Rollout, index: Tensor) -> tuple[Tensor, Tensor]:
         """Go through the whole rollout of the games that these steps are of."""
-        rollout, n = self.actor.rollout, self.config.num_envs
+        n = self.config.num_envs
         games, column = torch.unique(index % n, return_inverse=True)
         everything = torch.arange(rollout.steps)[:, None] * n + games
         logits, values, _ = self.learner.network.recall(
@@ -72,9 +83,9 @@ class PPOLSTM(PPO):
         row = index.div(n, rounding_mode="floor") * len(games) + column
         return logits[row], values[row]
 
-    def _minibatches(self) -> Sequence[Tensor]:
+    def _minibatches(self, rollout: Rollout) -> Sequence[Tensor]:
         """The rollout's transitions, all of a game in one minibatch."""
-        rollout, n = self.actor.rollout, self.config.num_envs
+        n = self.config.num_envs
         order = torch.randperm(n, generator=self.actor.generator)
         step = torch.arange(rollout.steps)[:, None] * n
         found = []

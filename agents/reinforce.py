@@ -13,6 +13,7 @@ from agents.a2c import A2C
 from agents.actor import ActorConfig
 from agents.learner import LearnerConfig
 from agents.returns import monte_carlo
+from agents.rollout import Rollout
 
 
 @dataclass
@@ -34,7 +35,7 @@ class ReinforceConfig(LearnerConfig, ActorConfig):
 
 
 class REINFORCE(A2C):
-    """Learns one game from many copies of it. Arguments as in `PPO`.
+    """Learns one game from many copies of it. Arguments as in `OnPolicy`.
 
     A step is learned from if its return is known: the episode terminated, or so many rewards followed within
     the rollout that at most a twentieth of a constant reward's return is missing. For large discounts that would
@@ -43,9 +44,8 @@ class REINFORCE(A2C):
 
     config: ReinforceConfig  # type: ignore[assignment]
 
-    def _estimate(self, values: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+    def _estimate(self, rollout: Rollout, values: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
         """A_t = R_t - V(s_t): the return less the baseline."""
-        rollout = self.actor.rollout
         needed = math.ceil(math.log(0.05) / math.log(gamma)) if 0 < gamma < 1 else rollout.steps
         needed = min(needed, rollout.steps // 2)  # a rollout always has something to learn from
         returns, known = monte_carlo(rollout.rewards, rollout.terminated, rollout.truncated, gamma, needed)

@@ -49,6 +49,18 @@ def check_memory(need: int, capacity: int, flag: str) -> None:
         )
 
 
+class Drawn(NamedTuple):
+    """Which transitions were drawn.
+
+    Attributes:
+        slots: int64 [batch], flat (slot * games + game).
+        weights: float32 [batch], importance weights, 1 without priorities.
+    """
+
+    slots: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
 class Replay:
     """A ring of time slots of N games, [slots, games].
 
@@ -68,6 +80,7 @@ class Replay:
         gamma: discount.
         alpha: exponent of the priorities (Schaul et al. 2016); 0 draws uniformly.
         redraw: keep the numbers of games that can be drawn again (`GameVectorEnv`) instead of their frames.
+        ahead: steps that may be added between `draw` and `gather`, or while a thread of its own gathers.
 
     Raises:
         ValueError: if the capacity is too small for one stack and one transition of every game.
@@ -83,15 +96,19 @@ class Replay:
         gamma: float,
         alpha: float = 0.0,
         redraw: bool = True,
+        ahead: int = 0,
     ) -> None:
         n = envs.num_envs
         self.slots: int = capacity // n
         # Two steps are left to draw from: of two in a row, one at least is a transition.
-        if self.slots < frames + n_step + 2:
-            raise ValueError(f"a replay of {capacity} transitions is too small for {n} games; give at least {64 * n}")
+        needed = frames + n_step + 2 + ahead
+        if self.slots < needed:
+            raise ValueError(
+                f"a replay of {capacity} transitions is too small for {n} games; give at least {needed * n}"
+            )
         self.memory = self.memory_for(envs, capacity, alpha, redraw)
         check_memory(self.memory, capacity, "--capacity")
-        self.frames, self.n_step, self.gamma, self.alpha = frames, n_step, gamma, alpha
+        self.frames, self.n_step, self.gamma, self.alpha, self.ahead = frames, n_step, gamma, alpha, ahead
         self._frames: Frames = kind(envs, redraw)(envs, self.slots)
         self._steps = np.zeros((self.slots, n), _step_dtype(envs))
         self._tree = SumTree(self.slots * n) if alpha else None
@@ -141,14 +158,18 @@ class Replay:
 
     @property
     def _oldest(self) -> int:
-        """The first step whose whole stack is still there."""
-        return max(0, self.now - self.slots + self.frames)
+        """The first step whose whole stack is still there when `ahead` more have been added."""
+        return max(0, self.now + self.ahead - self.slots + self.frames)
 
     def newest(self) -> Tensor:
         """Gather the stacks of what all games show now."""
         return self._stacks(np.arange(self.games) + (self.now % self.slots) * self.games)
 
     def sample(self, batch: int, rng: np.random.Generator, beta: float = 1.0) -> Batch:
+        """Draw transitions and gather them."""
+        return self.gather(self.draw(batch, rng, beta))
+
+    def draw(self, batch: int, rng: np.random.Generator, beta: float = 1.0) -> Drawn:
         """Draw transitions, uniformly or by priority; beta is how far importance weights correct for that."""
         oldest, steps = self._oldest, len(self) // self.games  # the last ones wait until their n steps are complete
         index = np.empty(0, np.int64)
@@ -166,6 +187,11 @@ class Replay:
         if self._tree is not None:
             weights = (self._tree.get(index) / self._tree.total) ** -beta
             weights /= weights.max()
+        return Drawn(index, weights.astype(np.float32))
+
+    def gather(self, drawn: Drawn) -> Batch:
+        """Gather what was drawn before."""
+        index = drawn.slots
         returns, discounts, following = self._n_step(index)
         return Batch(
             self._stacks(index),
@@ -173,7 +199,7 @@ class Replay:
             torch.from_numpy(returns),
             self._stacks(following),
             torch.from_numpy(discounts),
-            torch.from_numpy(weights.astype(np.float32)),
+            torch.from_numpy(drawn.weights),
             index,
         )
 

@@ -52,17 +52,17 @@ class Rollout:
 
     def explore(self, generator: torch.Generator) -> Tensor:
         """Play one rollout at random; returns its frames [steps * games, height, width]."""
-        self.begin()
+        self.begin(self)
         actions = int(self.envs.single_action_space.n)
         for t in range(self.steps):
             self.add(t, torch.randint(actions, self.actions.shape[1:], generator=generator))
         return self._frames[-self.steps :].flatten(0, 1)
 
-    def begin(self) -> None:
-        """Begin the next rollout where the last one ended."""
+    def begin(self, last: "Rollout") -> None:
+        """Begin where the last rollout of these games ended, which may be this one."""
         kept = self._history + 1
-        self._frames[:kept] = self._frames[-kept:].clone()
-        self._age[:kept] = self._age[-kept:].clone()
+        self._frames[:kept] = last._frames[-kept:].clone()
+        self._age[:kept] = last._age[-kept:].clone()
 
     def add(self, t: int, actions: Tensor) -> dict[str, Any]:
         """Step all games with int64 actions [games] and store what came of it as step t; returns info."""
@@ -122,6 +122,19 @@ class Rollout:
         self._age[-kept:] = state["age"]
         games = {key.removeprefix("games."): value.numpy() for key, value in state.items() if key.startswith("games.")}
         self.envs.set_state(games)
+
+    def record(self) -> dict[str, Tensor]:
+        """Return all that happened, and what was seen."""
+        return {name: tensor.clone() for name, tensor in self._everything().items()}
+
+    def load_record(self, record: dict[str, Tensor]) -> None:
+        """Take what `record` returned for what happened here."""
+        for name, tensor in self._everything().items():
+            tensor.copy_(record[name])
+
+    def _everything(self) -> dict[str, Tensor]:
+        names = ("actions", "rewards", "terminated", "truncated", "valid")
+        return {"frames": self._frames, "age": self._age, **{name: getattr(self, name) for name in names}}
 
     def _slot(self, t: int) -> NDArray[np.uint8]:
         """Where the games draw: the slot itself, or pinned memory on its way to the GPU."""

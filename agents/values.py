@@ -38,9 +38,9 @@ class ValueHead(nn.Module):
         self.register_buffer("edges", torch.cat([-inf, (atoms[1:] + atoms[:-1]) / 2, inf]), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Map features [batch, feature_dim] to the distributions' logits [batch, atoms]."""
+        """Map features [batch, feature_dim] to the distributions' logits, float32 [batch, atoms]."""
         logits: Tensor = self.linear(features)
-        return logits
+        return logits.float()
 
     def mean(self, logits: Tensor) -> Tensor:
         """Return the values [batch] of distributions [batch, atoms]."""

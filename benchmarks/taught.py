@@ -99,7 +99,7 @@ def teach(settings: Settings) -> tuple[Student, float]:
     labels, losses = torch.zeros(STEPS, GAMES, 2), list[float]()
     rounds = max(1, settings.samples // (GAMES * STEPS))
     for done in range(rounds):
-        rollout.begin()
+        rollout.begin(rollout)
         for t in range(STEPS):
             states = envs.get_state()["states"].reshape(-1).view(FLAPPY_BIRD.state_dtype)
             judge(states, rules, settings.horizon, spare, labels[t].numpy())

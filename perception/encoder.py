@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from perception.centering import centered
+
 STATES = ("mlp",)  # networks for states; all others are for pixels
 
 
@@ -83,11 +85,9 @@ class Encoder(nn.Module):
             )
         if self.dtype == torch.float32:
             return self.body((observations - self.mean) * self.scale).float()  # type: ignore[no-any-return]
-        # uint8 is exact in bfloat16: eight bits of mantissa.
         half = torch.is_autocast_enabled(observations.device.type)
         dtype = torch.get_autocast_dtype(observations.device.type) if half else torch.float32
-        offset, scale = (-self.mean * self.scale).to(dtype), self.scale.to(dtype)
-        features: Tensor = self.body(torch.addcmul(offset, observations.to(dtype), scale))  # (x - mean) scale
+        features: Tensor = self.body(centered(observations, self.mean, self.scale, dtype))
         return features.float()
 
     def fit_normalization(self, frames: Tensor) -> None:

@@ -18,8 +18,8 @@ def test_policy_loss_by_hand() -> None:
     assert gradient.tolist() == pytest.approx([-2 / 3, 1.0, 0.0])
 
 
-def test_the_loss_meets_the_policy_that_played(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaning included: the log probabilities are those with which the actions were drawn."""
+def test_the_loss_is_of_the_policy_with_its_leaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the weights that played, the log probabilities are those with which the actions were drawn."""
     agent = make_tiny(A2C, A2CConfig(), CATCH, num_envs=4, rollout_steps=20, exploration_steps=1000)
     played: list[Tensor] = []
     met: list[Tensor] = []
@@ -37,9 +37,11 @@ def test_the_loss_meets_the_policy_that_played(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(agent.actor, "draw", noted_draw)
     monkeypatch.setattr(a2c, "policy_loss", noted_loss)
+    agent.iterate()
     for _ in range(3):
-        played.clear()
-        agent.iterate()
-        valid = agent.actor.rollout.valid
+        wanted, valid = torch.stack(played[-20:]), agent.actor.rollout.valid
         assert not valid.all()
-        torch.testing.assert_close(met[-1], torch.stack(played)[valid], atol=1e-5, rtol=1e-5)
+        wanted = wanted[valid]
+        agent.learner.network.load_state_dict(agent.playing.state_dict())
+        agent.iterate()
+        torch.testing.assert_close(met[-1], wanted, atol=1e-5, rtol=1e-5)

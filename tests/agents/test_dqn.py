@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from agents.dqn import DQN, DQNConfig, QNetwork, q_loss, q_targets, quantile_loss, quantile_targets
-from agents.optimizer import PERIOD
-from agents.replay import Batch
+from agents.replay import Batch, Drawn
 from envs import FLAPPY_BIRD
 from experiment import checkpoint
 from perception import EncoderSpec, make_encoder
@@ -143,25 +142,23 @@ def test_all_switches_go_together(switches: tuple[bool, ...]) -> None:
     assert q.shape == (4, 3)
     assert theta.shape == (4, 3, 7 if distributional else 1)
     before = copy(dict(agent.learner.network.named_parameters()))
-    for _ in range(PERIOD):
-        agent._update()
+    agent.iterate()
     stuck = [key for key, value in agent.learner.network.named_parameters() if torch.equal(value, before[key])]
     assert stuck == []
 
 
 def test_networks_have_independent_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     """The online network at s, the target at s', the online at s' where it chooses: three noises, new at each step."""
-    agent = make_tiny(DQN, CONFIG, CATCH, learning_starts=10_000, noisy=True)
+    agent = make_tiny(DQN, CONFIG, CATCH, learning_starts=256, noisy=True)
     seen: list[Any] = []
     for _ in range(2):
         agent.iterate()
     for network in (agent.learner.network, agent.learner.average):
         network.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
-    for _ in range(2):
-        agent._update()
-    assert len(seen) == 6
+    agent.iterate()
+    assert len(seen) == 3 * 8  # batches of 32 from 128 steps, each drawn twice on average
     assert all(noise.shape == (32, 2 * 64 + 3 + 1) for noise in seen)
-    numbers = torch.stack(seen).view(6, -1)
+    numbers = torch.stack(seen[-6:]).view(6, -1)
     assert numbers.corrcoef().fill_diagonal_(0).abs().max() < 4 / numbers.shape[1] ** 0.5
 
 
@@ -171,7 +168,7 @@ def test_a_game_keeps_its_noise_for_an_episode() -> None:
     ends = []
     for _ in range(150):
         before = agent.noise.clone()
-        agent._play()
+        agent._play_step()
         new = (agent.noise != before).any(-1)
         ends.append(new.tolist())
         assert ends[-1] == agent.replay._over.tolist()
@@ -212,7 +209,7 @@ def test_the_target_network_follows_slowly() -> None:
     for _ in range(4):
         agent.iterate()
     before = copy(dict(agent.learner.average.named_parameters()))
-    agent._update()
+    agent._gradient_step(agent.replay.draw(32, agent.rng), [None] * 3)
     now = dict(agent.learner.network.named_parameters())
     for key, value in agent.learner.average.named_parameters():
         torch.testing.assert_close(value, 0.75 * before[key] + 0.25 * now[key])
@@ -230,25 +227,30 @@ def test_random_actions_become_few() -> None:
 def test_transitions_are_drawn_as_often_as_asked(ratio: float, monkeypatch: pytest.MonkeyPatch) -> None:
     agent = make_tiny(DQN, CONFIG, CATCH, replay_ratio=ratio, learning_starts=64)
     drawn: list[int] = []
-    sample = agent.replay.sample
+    draw = agent.replay.draw
 
-    def counted(batch: int, *rest: Any) -> Batch:
+    def counted(batch: int, *rest: Any) -> Drawn:
         drawn.append(batch)
-        return sample(batch, *rest)
+        return draw(batch, *rest)
 
     for _ in range(2):
         agent.iterate()
-    monkeypatch.setattr(agent.replay, "sample", counted)
+    monkeypatch.setattr(agent.replay, "draw", counted)
     for _ in range(5):
         agent.iterate()
     assert sum(drawn) == pytest.approx(ratio * 5 * 32 * 4, rel=0.05)
 
 
+@pytest.mark.parametrize("ratio", [0.0, -1.0])
+def test_no_learning_at_all_is_refused(ratio: float) -> None:
+    with pytest.raises(ValueError, match="--replay-ratio must be more than 0"):
+        flappy(replay_ratio=ratio)
+
+
 @pytest.mark.parametrize("prioritized", [0.0, 0.6])
 def test_learning_may_start_at_once(prioritized: float) -> None:
     agent = make_tiny(DQN, CONFIG, CATCH, learning_starts=0, prioritized=prioritized)
-    metrics = agent.iterate()
-    assert metrics["train/loss"] >= 0
+    assert agent.iterate()["train/loss"] >= 0
 
 
 @pytest.mark.parametrize("variant", [{}, ALL_ON])
@@ -340,7 +342,7 @@ def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> Non
     state = copy(agent.state_dict())
     agent = flappy(**changes)
     agent.load_state_dict(state)
-    for _ in range(2):
+    for _ in range(3):
         agent.iterate()
     for network in (agent.learner.network, agent.learner.average):
         assert network.encoder.mean.std() > 10  # fresh from the constructor all are 127.5
@@ -348,7 +350,7 @@ def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> Non
     mean = agent.learner.network.encoder.mean.clone()
     agent = flappy(**changes)
     agent.load_state_dict(state)
-    for _ in range(2):
+    for _ in range(3):
         agent.iterate()
     assert torch.equal(agent.learner.network.encoder.mean, mean)  # the weights have learned with it
 

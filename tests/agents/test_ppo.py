@@ -13,10 +13,11 @@ from agents import ppo
 from agents.actor_critic import ActorCritic
 from agents.ppo import PPO, PPOConfig, policy_loss
 from agents.returns import gae
+from agents.rollout import Rollout
 from envs import FLAPPY_BIRD
 from perception import EncoderSpec, make_encoder
 from tests.agents.games import CATCH
-from tests.agents.making import make, make_tiny
+from tests.agents.making import copy, make, make_tiny, same
 
 CONFIG = replace(PPOConfig(), num_envs=4, rollout_steps=16, minibatch=32)
 
@@ -58,38 +59,56 @@ def test_shapes_of_the_network() -> None:
     assert logits.dtype == values.dtype == torch.float32
 
 
-def test_the_first_minibatch_meets_the_policy_that_played(monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = flappy(exploration=0.0, epochs=2)
-    off: list[float] = []
-
-    def noted(log_prob: Tensor, old_log_prob: Tensor, advantages: Tensor, clip: float) -> Tensor:
-        assert log_prob.shape == old_log_prob.shape == advantages.shape == (len(log_prob),)
-        off.append((log_prob - old_log_prob).exp().sub(1).abs().max().item())
-        return policy_loss(log_prob, old_log_prob, advantages, clip)
-
-    monkeypatch.setattr(ppo, "policy_loss", noted)
+def test_notes_are_of_the_policy_that_played() -> None:
+    """By the network that plays, each step looked at once more."""
+    agent = flappy(exploration=0.0)
     for _ in range(3):
-        off.clear()
         agent.iterate()
-        assert len(off) >= 2 * 2
-        assert off[0] < 1e-5
-        assert max(off[1:]) > 1e-4  # or nothing would have been learned
+        assert agent._played is not None
+        rollout, notes = agent._played
+        with torch.no_grad():
+            logits, values = agent.playing(rollout.observations(torch.arange(17 * 4)))
+            every = agent.playing.value.mean(values).view(17, 4)
+            log_probs = logits.log_softmax(-1)[: 16 * 4].gather(-1, rollout.actions.view(-1, 1)).view(16, 4)
+        torch.testing.assert_close(notes["values"], every)
+        torch.testing.assert_close(notes["log_probs"], log_probs)
+    assert every.abs().max() > 0.01
+
+
+def test_it_plays_with_half_of_what_it_will_have_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy that plays is the one after half of the gradient steps."""
+    agent = flappy(exploration=0.0, epochs=2)  # four gradient steps
+    after: list[dict[str, Tensor]] = []
+    step = agent.learner.step
+
+    def noted(loss: Tensor) -> None:
+        step(loss)
+        after.append(copy(agent.learner.network.state_dict()))
+
+    monkeypatch.setattr(agent.learner, "step", noted)
+    for _ in range(3):
+        after.clear()
+        agent.iterate()
+        assert len(after) == 4
+        playing = agent.playing.state_dict()
+        assert [same(playing, weights) for weights in after] == [False, True, False, False]
 
 
 def test_only_real_steps_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each once an epoch: the step that only resets a game is none."""
     agent = make_tiny(PPO, CONFIG, CATCH, rollout_steps=20, epochs=2)
+    agent.iterate()
     learned: list[int] = []
     step = agent._gradient_step
 
-    def noted(index: Tensor, *rest: Tensor) -> dict[str, Tensor]:
+    def noted(rollout: Rollout, index: Tensor, *rest: Tensor) -> dict[str, Tensor]:
         learned.extend(index.tolist())
-        logs: dict[str, Tensor] = step(index, *rest)
-        return logs
+        return step(rollout, index, *rest)
 
     monkeypatch.setattr(agent, "_gradient_step", noted)
+    assert agent._played is not None
+    real = agent._played.rollout.valid.flatten().nonzero().flatten().tolist()
     agent.iterate()
-    real = agent.actor.rollout.valid.flatten().nonzero().flatten().tolist()
     assert 60 < len(real) <= 80 - 3 * 4  # episodes last 5 steps, and then one resets
     assert sorted(learned) == sorted(2 * real)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from agents.pqn import PQN, PQNConfig, q_loss
+from agents.rollout import Rollout
 from tests.agents.games import CATCH
 from tests.agents.making import make_tiny
 
@@ -32,15 +33,17 @@ def test_returns_are_the_weighted_mean_of_n_step_ones(max_frames: int | None, mo
         gamma=gamma, final_gamma=gamma, q_lambda=lam, epsilon=1.0,
     )  # fmt: skip
     torch.nn.init.normal_(agent.learner.network.advantage.weight)
+    agent.learner.lend(agent.playing)
     wanted: dict[int, tuple[int, float]] = {}
 
-    def noted(index: Tensor, actions: Tensor, returns: Tensor) -> dict[str, Tensor]:
+    def noted(_: Rollout, index: Tensor, actions: Tensor, returns: Tensor) -> dict[str, Tensor]:
         wanted.update(zip(index.tolist(), zip(actions.tolist(), returns.tolist(), strict=True), strict=True))
         return {}
 
     monkeypatch.setattr(agent, "_gradient_step", noted)
-    agent.iterate()
-    rollout = agent.actor.rollout
+    rollout, notes = agent.play()
+    for step in agent.learn(rollout, notes)[0]:
+        step()
     with torch.no_grad():
         q, _ = agent.learner.network(rollout.observations(torch.arange((steps + 1) * games)))
     best = q.double().numpy().max(-1).reshape(steps + 1, games)

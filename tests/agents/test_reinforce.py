@@ -14,10 +14,10 @@ def test_at_most_a_twentieth_of_a_constant_reward_is_missing(gamma: float) -> No
     agent = make_tiny(
         REINFORCE, ReinforceConfig(), STILL, max_frames=40, num_envs=3, rollout_steps=60, gamma=gamma, final_gamma=gamma
     )
-    agent._collect()
+    rollout, _ = agent.play()
     values = torch.full((61, 3), 2.0)
-    advantages, returns, known = agent._estimate(values, gamma)
-    valid, full = agent.actor.rollout.valid, 1 / (1 - gamma)
+    advantages, returns, known = agent._estimate(rollout, values, gamma)
+    valid, full = rollout.valid, 1 / (1 - gamma)
     assert torch.equal(known[valid], returns[valid] >= 0.95 * full)
     assert not known[~valid].any()
     assert known.any()

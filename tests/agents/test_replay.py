@@ -278,10 +278,29 @@ def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("capacity", [0, 1, 8 * 6])
 def test_what_is_too_small_is_refused(capacity: int) -> None:
-    with pytest.raises(ValueError, match=r"too small for 8 games; give at least 512") as caught:
+    with pytest.raises(ValueError, match=r"too small for 8 games; give at least \d+$") as caught:
         Replay(Blank(), capacity, 2, 3, GAMMA)
     assert str(capacity) in str(caught.value)
-    Replay(Blank(), 512, 2, 3, GAMMA)
+    Replay(Blank(), int(str(caught.value).rpartition(" ")[2]), 2, 3, GAMMA)
+
+
+@pytest.mark.parametrize("slots", [22, 30])
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_what_was_drawn_can_be_gathered_later(alpha: float, slots: int) -> None:
+    """So many steps ahead, the same comes out: nothing of it has been written over."""
+    ahead, rng = 9, np.random.default_rng(0)
+    replay = Replay(Counters(3), 3 * slots, 3, 4, GAMMA, alpha, ahead=ahead)
+    replay.start(0)
+    for _ in range(12):
+        play(replay, 7, rng)
+        drawn = replay.draw(200, rng)
+        at_once = replay.gather(drawn)
+        play(replay, ahead, rng)
+        later = replay.gather(drawn)
+        for one, other in zip(at_once, later, strict=True):
+            assert np.array_equal(one, other)
+    with pytest.raises(ValueError, match="too small"):
+        Replay(Counters(3), 3 * (3 + 4 + 2 + ahead) - 1, 3, 4, GAMMA, alpha, ahead=ahead)
 
 
 def uninterrupted(alpha: float) -> tuple[Replay, list[int]]:

@@ -6,12 +6,13 @@ import torch
 
 from agents.rollout import Episodes, Rollout
 from tests.agents.counters import Counters
+from tests.agents.making import same
 
 CPU = torch.device("cpu")
 
 
-def collect(rollout: Rollout, rng: np.random.Generator) -> None:
-    rollout.begin()
+def collect(rollout: Rollout, rng: np.random.Generator, last: Rollout | None = None) -> None:
+    rollout.begin(last or rollout)
     for t in range(rollout.steps):
         rollout.add(t, torch.from_numpy(rng.integers(4, size=rollout.envs.num_envs)))
 
@@ -107,6 +108,39 @@ def test_a_saved_rollout_goes_on_exactly() -> None:
         assert torch.equal(straight.observations(every), fresh.observations(every))
         for name in ("actions", "rewards", "terminated", "truncated", "valid"):
             assert torch.equal(getattr(straight, name), getattr(fresh, name))
+
+
+@pytest.mark.parametrize("games", [1, 3])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_two_in_turn_are_as_one_alone(frames: int, games: int) -> None:
+    """And what is in the one stays there while the other goes on."""
+    alone = Rollout(Counters(games), 7, frames, CPU)
+    envs = Counters(games)
+    one, other = Rollout(envs, 7, frames, CPU), Rollout(envs, 7, frames, CPU)
+    every = torch.arange(8 * games)
+    for rollout in (alone, one):
+        rollout.start(0)
+        collect(rollout, np.random.default_rng(0))
+    for seed in range(1, 6):
+        before = one.record()
+        collect(alone, np.random.default_rng(seed))
+        collect(other, np.random.default_rng(seed), last=one)
+        assert torch.equal(alone.observations(every), other.observations(every))
+        assert same(before, one.record())
+        one, other = other, one
+
+
+def test_a_record_is_all_that_happened() -> None:
+    rollout, other = Rollout(Counters(5), 7, 3, CPU), Rollout(Counters(5), 7, 3, CPU)
+    rollout.start(0)
+    for seed in range(3):
+        collect(rollout, np.random.default_rng(seed))
+    other.load_record(rollout.record())
+    every = torch.arange(8 * 5)
+    assert torch.equal(rollout.observations(every), other.observations(every))
+    assert torch.equal(rollout.first, other.first)
+    for name in ("actions", "rewards", "terminated", "truncated", "valid"):
+        assert torch.equal(getattr(rollout, name), getattr(other, name))
 
 
 @pytest.mark.parametrize("frames", [1, 3])

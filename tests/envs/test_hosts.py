@@ -223,7 +223,7 @@ def test_a_rollout_stores_no_transition_that_was_not(steps: int) -> None:
     rollout.start(100)
     stored = []
     for _ in range(60 // steps):
-        rollout.begin()
+        rollout.begin(rollout)
         for t in range(steps):
             rollout.add(t, torch.zeros(N, dtype=torch.int64))
         stored += played(rollout)

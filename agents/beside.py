@@ -1,0 +1,47 @@
+"""Playing and learning at the same time, each on half of the cores."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
+
+import torch
+
+Played = TypeVar("Played")
+Noted = TypeVar("Noted")
+
+_learner = ThreadPoolExecutor(1, "learner")
+
+
+def beside(play: Callable[[], Played], steps: Sequence[Callable[[], Noted]]) -> tuple[Played, list[Noted]]:
+    """Play while gradient steps are taken.
+
+    The networks are small, and much of what torch does for them is too short to be shared by two cores. Two threads
+    that do something different get more done; figures are in docs/limits.md. With a single thread one comes after
+    the other. Games are played in the calling thread: some environments can't be stepped from another one.
+
+    Args:
+        play: must neither change nor draw from what the steps use, and the other way round.
+        steps: taken in this order.
+
+    Returns:
+        (what `play` returned, what each step returned).
+
+    Raises:
+        Exception: what `play` or a step raised, after the other has come to its end.
+    """
+    threads = torch.get_num_threads()
+    if threads == 1 or not steps:
+        return play(), [step() for step in steps]
+
+    def learn() -> list[Noted]:
+        torch.set_num_threads(threads - threads // 2)
+        return [step() for step in steps]
+
+    learning = _learner.submit(learn)
+    torch.set_num_threads(threads // 2)
+    try:
+        played = play()
+    finally:
+        wait([learning])
+        torch.set_num_threads(threads)
+    return played, learning.result()

@@ -1,0 +1,128 @@
+"""What the algorithms share that play a rollout, learn from it and forget it."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from agents.actor import Actor
+from agents.beside import beside
+from agents.learner import Learner, mean_logs
+from agents.rollout import Rollout
+from agents.state import nest, part
+from perception import Encoder
+
+GradientStep = Callable[[], dict[str, Tensor]]
+
+
+class Played(NamedTuple):
+    """A rollout, and what was noted while it was played.
+
+    Attributes:
+        rollout: what happened.
+        notes: tensors that the algorithm learns from, too.
+    """
+
+    rollout: Rollout
+    notes: dict[str, Tensor]
+
+
+class OnPolicy(ABC):
+    """Learns one game from many copies of it.
+
+    After half of a rollout's gradient steps the next one is played beside the other half, with the weights as they are
+    then. That half is how much older the policy is that played what is learned from.
+
+    Attributes:
+        steps: decisions taken so far, over all games.
+        playing: the network that plays.
+
+    Args:
+        envs: the games; see `Rollout`.
+        encoder: pixels to features.
+        config: settings.
+        total_steps: length of the whole run in steps; the step sizes fall over it.
+        seed: of the games and of all that is drawn here.
+        device: where to compute.
+        precision: "fp32" or "bf16".
+
+    Raises:
+        ValueError: if a rollout may hold nothing but resets.
+    """
+
+    def __init__(
+        self,
+        envs: Any,
+        encoder: Encoder,
+        config: Any,
+        total_steps: int,
+        seed: int,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        self.config, self.total_steps, self.device = config, total_steps, device
+        self.actor = Actor(envs, encoder.spec.frames, config, seed, device)
+        network = self.make_network(encoder, int(envs.single_action_space.n), config)
+        self.learner = Learner(network, config, device, precision)
+        self.learner.fit_normalization(self.actor.explore())
+        self.playing: Any = copy.deepcopy(self.learner.network)
+        self._played: Played | None = None  # and not yet learned from
+
+    @staticmethod
+    @abstractmethod
+    def make_network(encoder: Encoder, actions: int, config: Any) -> nn.Module:
+        """Build the network that learns; its average is evaluated."""
+
+    @abstractmethod
+    def play(self) -> Played:
+        """Play one rollout with `playing`."""
+
+    @abstractmethod
+    def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
+        """Get ready to learn from what was played.
+
+        All that is random has been drawn when this returns.
+
+        Returns:
+            the gradient steps to take, in order, each of which returns what is worth logging; and what else is.
+        """
+
+    @property
+    def steps(self) -> int:
+        """Decisions taken so far, over all games."""
+        return self.actor.steps
+
+    def act(self, observations: Tensor) -> Tensor:
+        """Choose the best actions, int64 [batch], for observations [batch, frames, height, width]."""
+        return self.learner.act(observations)
+
+    def iterate(self) -> dict[str, float]:
+        """Learn from the last rollout and play the next one; returns what is worth logging."""
+        steps, logs = self.learn(*(self._played or self.play()))
+        half = len(steps) // 2
+        noted = [step() for step in steps[:half]]
+        self.learner.lend(self.playing)
+        self._played, later = beside(self.play, steps[half:])
+        return mean_logs(noted + later) | logs | {"train/score": self.actor.episodes.mean}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that the future depends on."""
+        state = {**self.learner.state_dict(), **nest("actor", self.actor.state_dict())}
+        if self._played is not None:
+            rollout, notes = self._played
+            state |= nest("played", {**nest("rollout", rollout.record()), **nest("notes", notes)})
+        return state
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on exactly from what `state_dict` returned."""
+        self.learner.load_state_dict(state)
+        self.learner.lend(self.playing)
+        self.actor.load_state_dict(part("actor", state))
+        self._played, played = None, part("played", state)
+        if played:
+            self.actor.rollout.load_record(part("rollout", played))
+            notes = {name: tensor.clone() for name, tensor in part("notes", played).items()}
+            self._played = Played(self.actor.rollout, notes)
