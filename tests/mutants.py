@@ -204,20 +204,41 @@ MUTANTS = (
         "    act, everyone = begin(act, episodes)\n    torch.manual_seed(seed)\n",
         "experiment/test_evaluate.py::test_nothing_global_is_touched",
     ),
-    # PPO's first ratio is not 1.
+    # PPO's ratio is not to the policy that played.
     Mutant(
         "the average plays in training",
+        "agents/learner.py",
+        "((self.network.parameters, network.parameters)",
+        "((self.average.parameters, network.parameters)",
+        "agents/test_ppo.py::test_it_plays_with_half_of_what_it_will_have_learned",
+    ),
+    Mutant(
+        "the probabilities are not of the policy that played",
         "agents/ppo.py",
-        "self.learner.network(observations)",
-        "self.learner.average(observations)",
-        "agents/test_ppo.py::test_the_first_minibatch_meets_the_policy_that_played",
+        "self.playing(rollout.at(t))",
+        "self.learner.network(rollout.at(t))",
+        "agents/test_ppo.py::test_notes_are_of_the_policy_that_played",
+    ),
+    Mutant(
+        "what is played is written over while it is learned from",
+        "agents/actor.py",
+        "rollout = self._next\n",
+        "rollout = self.rollout\n",
+        "agents/test_on_policy.py::test_what_is_learned_from_stays_as_it_was_played[ppo]",
+    ),
+    Mutant(
+        "what was drawn is written over before it is gathered",
+        "agents/replay.py",
+        "self.now + self.ahead - self.slots",
+        "self.now - self.slots",
+        "agents/test_replay.py::test_what_was_drawn_can_be_gathered_later",
     ),
     Mutant(
         "A2C forgets that it leaned",
         "agents/a2c.py",
         "logits[index] + lean",
         "logits[index]",
-        "agents/test_a2c.py::test_the_loss_meets_the_policy_that_played",
+        "agents/test_a2c.py::test_the_loss_is_of_the_policy_with_its_leaning",
     ),
     # Normalisation lost between training and playing.
     Mutant(
@@ -311,9 +332,9 @@ MUTANTS = (
     Mutant(
         "learning begins without the memory that played",
         "agents/ppo_lstm.py",
-        "            self._before = self.memory\n",
-        "            self._before = torch.zeros_like(self.memory)\n",
-        "agents/test_ppo_lstm.py::test_the_first_minibatch_meets_the_policy_that_played",
+        '{**notes, "memory": before}',
+        '{**notes, "memory": torch.zeros_like(before)}',
+        "agents/test_ppo_lstm.py::test_a_minibatch_recalls_what_the_policy_that_played_did",
     ),
     Mutant(
         "a return that was cut off is known",

@@ -146,6 +146,17 @@ def test_only_real_steps_are_learned_from(name: str) -> None:
 
 
 @every
+def test_what_is_learned_from_stays_as_it_was_played(name: str) -> None:
+    """While the next rollout is played."""
+    agent = tiny(name, CATCH)
+    for _ in range(3):
+        rollout, notes = agent.play()
+        before = copy({**rollout.record(), **notes})
+        agent.play()
+        assert same(before, {**rollout.record(), **notes})
+
+
+@every
 def test_the_smallest_rollouts_leave_numbers(name: str) -> None:
     """The usual standard deviation of one advantage is not a number, nor is the mean of none."""
     sizes: list[tuple[int, dict[str, int]]] = [(2, {}), (3, {})]
