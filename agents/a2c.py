@@ -89,7 +89,7 @@ class A2C(OnPolicy):
 
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
         """Learn from all of it at once."""
-        progress = self.steps / self.total_steps
+        progress = self.actor.steps / self.total_steps
         rate = self.learner.decay(progress)
         gamma = growing(self.config.gamma, self.config.final_gamma, 4 * progress)
         return [partial(self._gradient_step, rollout, notes["leaning"], gamma)], {"train/learning_rate": rate}

@@ -18,7 +18,7 @@ class ActorConfig:
 
     num_envs: int = 64
     """games played at once"""
-    rollout_steps: int = 64
+    rollout_steps: int = 32
     """steps of each game between two updates"""
     exploration: float = 2.0
     """at first every game leans towards actions of its own: standard deviation of what is added to the logits"""

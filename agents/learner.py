@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from agents.actor_critic import RecurrentActorCritic
 from agents.device import autocast
-from agents.optimizer import HiddenMuon
+from agents.optimizer import HiddenMuon, side_by_side
 from agents.state import nest, part
 from experiment.thought import Thought
 
@@ -136,8 +136,8 @@ class Learner:
         self.optimizer = HiddenMuon(
             self.network, encoder, config.learning_rate, config.muon_rate, getattr(encoder, "learning_rate", None)
         )
-        # Looked up once: walking through the modules takes longer than the arithmetic.
-        self._weights, self._averages = list(self.network.parameters()), list(self.average.parameters())
+        averages = dict(self.average.named_parameters())
+        self._averages = side_by_side([averages[name] for name in self.optimizer.names])
 
     def autocast(self) -> Any:
         """Compute in the chosen format within this context; weights stay float32."""
@@ -158,10 +158,8 @@ class Learner:
         """Take one gradient step; the average follows: average <- k average + (1 - k) weights."""
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self._weights, self.config.max_grad_norm, foreach=True)
-        self.optimizer.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(self._averages, self._weights, 1 - self.config.averaging)
+        self.optimizer.step(self.config.max_grad_norm)
+        self._averages.lerp_(self.optimizer.vector, 1 - self.config.averaging)
 
     @torch.no_grad()
     def lend(self, network: nn.Module) -> None:

@@ -37,8 +37,9 @@ class OnPolicy(ABC):
     then. That half is how much older the policy is that played what is learned from.
 
     Attributes:
-        steps: decisions taken so far, over all games.
+        steps: decisions learned from so far, over all games.
         playing: the network that plays.
+        played: the rollout that is learned from next.
 
     Args:
         envs: the games; see `Rollout`.
@@ -69,7 +70,7 @@ class OnPolicy(ABC):
         self.learner = Learner(network, config, device, precision)
         self.learner.fit_normalization(self.actor.explore())
         self.playing: Any = copy.deepcopy(self.learner.network)
-        self._played: Played | None = None  # and not yet learned from
+        self.played = self.play()
 
     @staticmethod
     @abstractmethod
@@ -92,8 +93,8 @@ class OnPolicy(ABC):
 
     @property
     def steps(self) -> int:
-        """Decisions taken so far, over all games."""
-        return self.actor.steps
+        """Decisions learned from so far, over all games."""
+        return self.actor.steps - self.played.rollout.actions.numel()
 
     def act(self, observations: Tensor) -> Tensor:
         """Choose the best actions, int64 [batch], for observations [batch, frames, height, width]."""
@@ -101,28 +102,23 @@ class OnPolicy(ABC):
 
     def iterate(self) -> dict[str, float]:
         """Learn from the last rollout and play the next one; returns what is worth logging."""
-        steps, logs = self.learn(*(self._played or self.play()))
+        steps, logs = self.learn(*self.played)
         half = len(steps) // 2
         noted = [step() for step in steps[:half]]
         self.learner.lend(self.playing)
-        self._played, later = beside(self.play, steps[half:])
+        self.played, later = beside(self.play, steps[half:])
         return mean_logs(noted + later) | logs | {"train/score": self.actor.episodes.mean}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the future depends on."""
-        state = {**self.learner.state_dict(), **nest("actor", self.actor.state_dict())}
-        if self._played is not None:
-            rollout, notes = self._played
-            state |= nest("played", {**nest("rollout", rollout.record()), **nest("notes", notes)})
-        return state
+        rollout, notes = self.played
+        played = {**nest("rollout", rollout.record()), **nest("notes", notes)}
+        return {**self.learner.state_dict(), **nest("actor", self.actor.state_dict()), **nest("played", played)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly from what `state_dict` returned."""
         self.learner.load_state_dict(state)
-        self.learner.lend(self.playing)
         self.actor.load_state_dict(part("actor", state))
-        self._played, played = None, part("played", state)
-        if played:
-            self.actor.rollout.load_record(part("rollout", played))
-            notes = {name: tensor.clone() for name, tensor in part("notes", played).items()}
-            self._played = Played(self.actor.rollout, notes)
+        self.actor.rollout.load_record(part("played.rollout", state))
+        notes = {name: tensor.clone() for name, tensor in part("played.notes", state).items()}
+        self.played = Played(self.actor.rollout, notes)

@@ -96,7 +96,7 @@ class PPO(OnPolicy):
 
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
         """Estimate advantages and returns, shuffle them into minibatches: a gradient step of each."""
-        config, progress, values = self.config, self.steps / self.total_steps, notes["values"]
+        config, progress, values = self.config, self.actor.steps / self.total_steps, notes["values"]
         rate = self.learner.decay(progress)
         gamma = growing(config.gamma, config.final_gamma, 4 * progress)
         lam = growing(config.gae_lambda, config.final_gae_lambda, 4 * progress)

@@ -22,6 +22,8 @@ from perception import Encoder
 class PPOLSTMConfig(PPOConfig):
     """Settings of PPO with an LSTM."""
 
+    rollout_steps: int = 64
+    """steps of each game between two updates: as far as the LSTM learns back through time"""
     memory: int = 128
     """numbers that the LSTM recalls"""
 
@@ -31,12 +33,10 @@ class PPOLSTM(PPO):
 
     config: PPOLSTMConfig
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, envs: Any, encoder: Encoder, config: PPOLSTMConfig, *args: Any) -> None:
+        self.memory = torch.zeros(2, config.num_envs, config.memory)  # before the next observation
+        super().__init__(envs, encoder, config, *args)
         self.act = self.learner.policy  # type: ignore[method-assign]  # has `begin`, for whole episodes
-        # Before the next rollout's first observation, and before the next one of all.
-        self.memory: Tensor = self.learner.network.blank(self.config.num_envs)
-        self._recalled = self.memory
 
     @staticmethod
     def make_network(encoder: Encoder, actions: int, config: PPOConfig) -> RecurrentActorCritic:
@@ -51,13 +51,13 @@ class PPOLSTM(PPO):
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly from what `state_dict` returned."""
         super().load_state_dict(state)
-        self.memory = state["memory"].to(self.device).clone()
+        self.memory = state["memory"].clone()
 
     def play(self) -> Played:
         """Play, and note the memory before the first observation, too, [2, games, size]."""
-        self._recalled = self.memory
+        self._recalled = self.memory.to(self.device)
         rollout, notes = super().play()
-        before, self.memory = self.memory, self._recalled
+        before, self.memory = self.memory, self._recalled.cpu()
         return Played(rollout, {**notes, "memory": before})
 
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:

@@ -83,7 +83,7 @@ class PQN(OnPolicy):
 
         R_t = r_t + gamma (1 - terminated_t) [(1 - lambda) max_a Q(s_{t+1}, a) + lambda R_{t+1}]
         """
-        config, progress, values = self.config, self.steps / self.total_steps, notes["values"]
+        config, progress, values = self.config, self.actor.steps / self.total_steps, notes["values"]
         rate = self.learner.decay(progress)
         gamma = growing(config.gamma, config.final_gamma, 4 * progress)
         _, returns = gae(rollout.rewards, values, rollout.terminated, rollout.truncated, gamma, config.q_lambda)

@@ -115,8 +115,7 @@ def teach(settings: Settings) -> tuple[Student, float]:
             loss = F.binary_cross_entropy_with_logits(student(rollout.observations(index)), labels.view(-1, 2)[index])
             optimizer.zero_grad()
             torch.autograd.backward(loss)
-            nn.utils.clip_grad_norm_(student.parameters(), 0.5)
-            optimizer.step()
+            optimizer.step(0.5)
             with torch.no_grad():
                 torch._foreach_lerp_(list(average.parameters()), list(student.parameters()), 1 - AVERAGING)
             losses.append(float(loss.detach()))

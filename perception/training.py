@@ -98,8 +98,8 @@ class Optimizer(Protocol):
     def zero_grad(self) -> None:
         """Forget all gradients."""
 
-    def step(self) -> None:
-        """Take a step along the gradients."""
+    def step(self, max_norm: float) -> None:
+        """Take a step along the gradients, scaled down to this norm if they are longer."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all tensors."""
@@ -144,7 +144,7 @@ class Trainer:
         self.total_steps, self.seed, self.quiet, self.steps = total_steps, seed, quiet, 0
         self._half, self._earlier = precision == "bf16", seconds
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
-        self._weights = [weight for weight in way.parameters() if weight.requires_grad]
+        self._learns = any(weight.requires_grad for weight in way.parameters())
         self._optimizer = optimizer
 
     def prepare(self) -> None:
@@ -165,8 +165,7 @@ class Trainer:
             loss, logs = self.way.loss(batch)
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
-        nn.utils.clip_grad_norm_(self._weights, config.max_grad_norm, foreach=True)
-        self._optimizer.step()
+        self._optimizer.step(config.max_grad_norm)
         self.steps += len(batch)
         return {key: float(value.detach()) for key, value in {"loss": loss, **logs}.items()}
 
@@ -179,7 +178,7 @@ class Trainer:
             Progress(self.total_steps, start_steps=self.steps, quiet=self.quiet) as progress,
             Interruption() as interruption,
         ):
-            while self._weights and self.steps < self.total_steps and not interruption.asked and not self._late():
+            while self._learns and self.steps < self.total_steps and not interruption.asked and not self._late():
                 recent.append(self.step())
                 progress.update(self.steps, loss=recent[-1]["loss"])
                 now = time.monotonic()

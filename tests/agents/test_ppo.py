@@ -64,8 +64,7 @@ def test_notes_are_of_the_policy_that_played() -> None:
     agent = flappy(exploration=0.0)
     for _ in range(3):
         agent.iterate()
-        assert agent._played is not None
-        rollout, notes = agent._played
+        rollout, notes = agent.played
         with torch.no_grad():
             logits, values = agent.playing(rollout.observations(torch.arange(17 * 4)))
             every = agent.playing.value.mean(values).view(17, 4)
@@ -106,8 +105,7 @@ def test_only_real_steps_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> No
         return step(rollout, index, *rest)
 
     monkeypatch.setattr(agent, "_gradient_step", noted)
-    assert agent._played is not None
-    real = agent._played.rollout.valid.flatten().nonzero().flatten().tolist()
+    real = agent.played.rollout.valid.flatten().nonzero().flatten().tolist()
     agent.iterate()
     assert 60 < len(real) <= 80 - 3 * 4  # episodes last 5 steps, and then one resets
     assert sorted(learned) == sorted(2 * real)

@@ -48,8 +48,7 @@ def test_a_minibatch_recalls_what_the_policy_that_played_did() -> None:
     )
     for _ in range(4):
         agent.iterate()
-        assert agent._played is not None
-        rollout, notes = agent._played
+        rollout, notes = agent.played
         agent.learner.network.load_state_dict(agent.playing.state_dict())
         agent.learn(rollout, notes)
         for index in agent._minibatches(rollout):
