@@ -25,7 +25,10 @@ TOTAL_STEPS = {
     "sb3-a2c": 1_000_000,
     "encoder-random": 1,
     "encoder-supervised": 1_000_000,
+    "encoder-lstm": 500_000,
     "encoder-vae": 1_000_000,
+    "encoder-contrastive": 1_000_000,
+    "encoder-inverse": 1_000_000,
 }
 MAY_BE_ZERO = set(
     [
@@ -60,6 +63,9 @@ MAY_BE_ZERO = set(
         "numbers_coef",
         "beta",
         "moving",
+        "shift",
+        "shift_share",
+        "momentum",
     ]
 )
 AT_MOST_ONE = set(
@@ -76,6 +82,8 @@ AT_MOST_ONE = set(
         "exploration_fraction",
         "exploration_final_eps",
         "noise",
+        "shift_share",
+        "momentum",
     ]
 )
 DATASET = "dataset"
@@ -156,7 +164,7 @@ def main(argv: list[str]) -> int:
         compiling.start()  # beside torch's import, which takes about as long
     from agents.build import ALGORITHMS, EyesConfig, GameConfig
     from experiment.runner import RunnerConfig
-    from perception.build import WAYS, NetworkConfig
+    from perception.build import WAYS
     from perception.dataset import DatasetConfig
     from perception.training import TrainerConfig
 
@@ -177,7 +185,7 @@ def main(argv: list[str]) -> int:
             "To go on with a run: python train.py --resume FOLDER. The games there are: python train.py --list-envs"
         )
     elif name in WAYS:
-        groups = {"data": Data, "network": NetworkConfig, "way": WAYS[name][1], "trainer": TrainerConfig}
+        groups = {"data": Data, "network": WAYS[name][2], "way": WAYS[name][1], "trainer": TrainerConfig}
         groups |= {"game": GameConfig, "playing": Playing, "played": DatasetConfig}
         about = f"Train an encoder, to be handed to an agent with --encoder. Also: {', '.join(WAYS)}"
     else:

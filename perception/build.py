@@ -9,18 +9,16 @@ import torch
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run
 from experiment.settings import read
+from perception.contrastive import Contrastive, ContrastiveConfig
 from perception.dataset import Dataset
 from perception.encoder import STATES, Encoder, EncoderSpec, make_encoder
+from perception.inverse import Inverse, InverseConfig
 from perception.random import Random, RandomConfig
+from perception.sequence import Sequence, SequenceConfig
 from perception.supervised import Supervised, SupervisedConfig
 from perception.training import TrainerConfig, Way
 from perception.vae import VAE, VAEConfig
 
-WAYS: dict[str, tuple[Any, Any]] = {
-    "encoder-random": (Random, RandomConfig),
-    "encoder-supervised": (Supervised, SupervisedConfig),
-    "encoder-vae": (VAE, VAEConfig),
-}
 OWN_DATA = "data"  # in a run's folder, if it played its own
 
 
@@ -29,7 +27,7 @@ class NetworkConfig:
     """The encoder."""
 
     encoder: str = "small"
-    """small, nature or impala"""
+    """small, nature, impala or lstm"""
     frames: int = 2
     """the last frames seen, stacked in one observation"""
     feature_dim: int = 256
@@ -47,6 +45,26 @@ class NetworkConfig:
             return make_encoder(EncoderSpec(self.encoder, self.frames, height, width, self.feature_dim))
         except ValueError as error:
             raise UserError(str(error)) from error
+
+
+@dataclass
+class SequenceNetworkConfig(NetworkConfig):
+    """The encoder that reads frames one by one."""
+
+    encoder: str = "lstm"
+    """lstm"""
+    frames: int = 8
+    """the last frames, which it reads one after the other"""
+
+
+WAYS: dict[str, tuple[Any, Any, type[NetworkConfig]]] = {
+    "encoder-random": (Random, RandomConfig, NetworkConfig),
+    "encoder-supervised": (Supervised, SupervisedConfig, NetworkConfig),
+    "encoder-lstm": (Sequence, SequenceConfig, SequenceNetworkConfig),
+    "encoder-vae": (VAE, VAEConfig, NetworkConfig),
+    "encoder-contrastive": (Contrastive, ContrastiveConfig, NetworkConfig),
+    "encoder-inverse": (Inverse, InverseConfig, NetworkConfig),
+}
 
 
 @dataclass
@@ -89,7 +107,7 @@ class EncoderSettings:
         run = Run.open(path)
         try:
             config = dict(run.config)
-            config["network"] = read(NetworkConfig, config["network"])
+            config["network"] = read(WAYS[config["algorithm"]][2], config["network"])
             config["way"] = read(WAYS[config["algorithm"]][1], config["way"])
             config["trainer"] = read(TrainerConfig, config["trainer"])
             return cast("EncoderSettings", read(cls, config))

@@ -6,7 +6,7 @@ of it and saved with it, so that nothing can be lost between training and playin
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -109,7 +109,7 @@ class Encoder(nn.Module):
         self.scale.copy_(1 / (pixels - self.mean).square().mean().sqrt().clamp(min=1.0))
 
 
-def freeze(encoder: Encoder) -> None:
+def freeze(encoder: nn.Module) -> None:
     """Turn all weights into buffers, which no optimizer, gradient or average of weights ever reaches.
 
     They keep their names, so `state_dict` and `load_state_dict` are as before.
@@ -178,6 +178,28 @@ def impala(spec: EncoderSpec) -> nn.Module:
     return nn.Sequential(*parts, nn.ReLU(), nn.Flatten(), linear, nn.LayerNorm(spec.feature_dim), nn.ReLU())
 
 
+class _Sequence(nn.Module):
+    """The small network's features of each frame alone, recalled by an LSTM (Hochreiter & Schmidhuber 1997)."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        self.still = small(replace(spec, frames=1))
+        self.lstm = nn.LSTM(spec.feature_dim, spec.feature_dim, batch_first=True)
+        with torch.no_grad():  # remember at first, rather than forget (Jozefowicz et al. 2015)
+            self.lstm.get_parameter("bias_ih_l0")[spec.feature_dim : 2 * spec.feature_dim] = 1.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.still(x.flatten(0, 1)[:, None]).view(*x.shape[:2], -1)
+        with torch.autocast(x.device.type, enabled=False):
+            recalled: Tensor = self.lstm(features.float())[0]
+        return recalled[:, -1]
+
+
+def lstm(spec: EncoderSpec) -> nn.Module:
+    """Read the frames one by one, oldest first: the small network, and an LSTM as wide as the features."""
+    return _Sequence(spec)
+
+
 def mlp(spec: EncoderSpec) -> nn.Module:
     """Two linear layers, for states."""
     return _convolutions(spec, [], hidden=(spec.feature_dim,))
@@ -187,6 +209,7 @@ ENCODERS: dict[str, Callable[[EncoderSpec], nn.Module]] = {
     "small": small,
     "nature": nature,
     "impala": impala,
+    "lstm": lstm,
     "mlp": mlp,
 }
 

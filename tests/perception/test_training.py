@@ -16,7 +16,7 @@ from experiment.errors import UserError
 from experiment.metrics import read_metrics
 from experiment.run import Run
 from perception import EncoderSpec, load_encoder, make_encoder, save_encoder
-from perception.build import WAYS, EncoderSettings, NetworkConfig, config_of, make_way
+from perception.build import WAYS, EncoderSettings, config_of, make_way
 from perception.dataset import Dataset
 from perception.probe import probe, r2, random_encoder, ridge
 from perception.supervised import numbers_loss
@@ -32,10 +32,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 
 def settings(name: str, data: Dataset, total: int, **changes: Any) -> EncoderSettings:
     way = WAYS[name][1]()
-    trainer = replace(TrainerConfig(), batch_size=64, **changes)
-    return EncoderSettings(
-        name, str(data.path), (), NetworkConfig(feature_dim=64), way, trainer, total, 0, "cpu", "fp32", 1
-    )
+    trainer, network = replace(TrainerConfig(), batch_size=64, **changes), WAYS[name][2](frames=2, feature_dim=64)
+    return EncoderSettings(name, str(data.path), (), network, way, trainer, total, 0, "cpu", "fp32", 1)
 
 
 def make(name: str, data: Dataset, path: Path, total: int, **changes: Any) -> Trainer:

@@ -1,0 +1,289 @@
+"""When do eyes trained beforehand pay? Frames and seconds to 20 and 50 pipes, beside an agent that begins from scratch.
+
+    python -m benchmarks.pretraining --ways supervised random --modes frozen --agents ppo --seeds 5
+
+One dataset is played, each encoder is trained on it once, and each agent plays Flappy Bird with each encoder, frozen or
+trained further, over seeds. Scratch and every other row of an agent share seeds and settings. All is left in `--out`:
+what is there already is not made again, so a run that was stopped goes on.
+
+What an encoder cost beforehand, the pictures that were played for it and the seconds of recording and training, is left
+out of one pair of columns and added in the other.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from agents.build import load_player
+from agents.device import set_threads
+from benchmarks.common import machine, print_json
+from benchmarks.time_to_solve import judge, median
+from experiment import checkpoint, files
+from experiment.command import main_line, parse
+from experiment.errors import UserError
+from perception.saving import FOLDER
+
+Way = Literal["random", "supervised", "lstm", "vae", "contrastive", "inverse"]
+Mode = Literal["frozen", "finetune"]
+Agent = Literal["ppo", "dqn"]
+BARS = (20.0, 50.0)
+CAP = 100  # pipes at which the episodes that judge end: twice the higher bar
+RESAMPLES = 10_000
+
+
+@dataclass
+class Settings:
+    """What to measure."""
+
+    ways: tuple[Way, ...] = get_args(Way)
+    """encoders, each trained once"""
+    modes: tuple[Mode, ...] = get_args(Mode)
+    """what becomes of them"""
+    agents: tuple[Agent, ...] = get_args(Agent)
+    """who gets them; each begins from scratch, too"""
+    seeds: int = 5
+    """runs of each, with seeds first_seed, first_seed + 1, ..."""
+    first_seed: int = 0
+    """the first run's seed"""
+    limit: float = 150.0
+    """seconds after which an agent's run is stopped, whatever it has reached"""
+    every: float = 5.0
+    """seconds from one checkpoint to the next: the resolution of the answer"""
+    pictures: int = 200_000
+    """observations played for the encoders"""
+    encoder_steps: int = 0
+    """pictures that each encoder learns from; 0 for each one's own default"""
+    out: Path = Path("runs/pretraining")
+    """where everything goes"""
+    json: bool = False
+    """print one JSON object"""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A row of the table: an agent, and with what eyes.
+
+    Attributes:
+        agent: who learns.
+        way: how its encoder was trained; "scratch" for not at all.
+        mode: what becomes of the encoder; "" from scratch.
+    """
+
+    agent: str
+    way: str
+    mode: str
+
+    @property
+    def name(self) -> str:
+        """Of its runs' folders."""
+        return "-".join(part for part in (self.agent, self.way, self.mode) if part)
+
+
+def cells(settings: Settings) -> list[Cell]:
+    """List the rows; nothing is trained further from random features, which is scratch."""
+    found = []
+    for agent in settings.agents:
+        found.append(Cell(agent, "scratch", ""))
+        pairs = [(way, mode) for way in settings.ways for mode in settings.modes]
+        found += [Cell(agent, way, mode) for way, mode in pairs if (way, mode) != ("random", "finetune")]
+    return found
+
+
+def command(words: Sequence[str]) -> float:
+    """Run train.py with these words; returns its wall-clock seconds."""
+    start = time.time()
+    done = subprocess.run([sys.executable, "train.py", *words, "--quiet"], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"train.py {' '.join(words)} failed: {done.stderr.strip()}")
+    return time.time() - start
+
+
+def once(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what this file holds, or make it and keep it there."""
+    if not path.exists():
+        answer = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with files.replacing(path) as temporary:
+            files.write(temporary, json.dumps(answer, indent=2) + "\n")
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def pretrain(way: str, settings: Settings) -> dict[str, float]:
+    """Play the pictures and train an encoder; returns the frames and seconds that it cost, recording included."""
+    data = settings.out / "data"
+
+    def play() -> dict[str, Any]:
+        seconds = command(["dataset", f"--out={data}", f"--pictures={settings.pictures}"])
+        return {"seconds": seconds, "frames": 2 * settings.pictures}  # two frames a decision
+
+    def train() -> dict[str, Any]:
+        words = [f"encoder-{way}", f"--data={data}", f"--out={settings.out / way}"]
+        words += [f"--total-steps={settings.encoder_steps}"] if settings.encoder_steps and way != "random" else []
+        return {"seconds": command(words)}
+
+    played = once(settings.out / "data.json", play)
+    trained = once(settings.out / f"{way}.json", train)
+    return {"frames": played["frames"], "seconds": played["seconds"] + trained["seconds"]}
+
+
+def measure(cell: Cell, seed: int, settings: Settings) -> dict[str, Any]:
+    """Train an agent and find when it passed each bar; see `benchmarks.time_to_solve`."""
+    folder = settings.out / "agents" / f"{cell.name}-{seed}"
+    words = [cell.agent, f"--seed={seed}", f"--out={folder}", "--evaluate-seconds=0", "--keep=0"]
+    words += [f"--checkpoint-seconds={settings.every}", f"--max-seconds={settings.limit}"]
+    if cell.mode:
+        words += [f"--encoder={settings.out / cell.way / FOLDER}", f"--encoder-mode={cell.mode}"]
+    command(words)
+    answer: dict[str, Any] = {"seed": seed}
+    for path in sorted((folder / "checkpoints").iterdir()):
+        result = judge(load_player(path, "cpu"), CAP)
+        assert result is not None
+        _, meta = checkpoint.load(path)
+        for bar in BARS:
+            if result["score_mean"] >= bar and f"frames_{bar:g}" not in answer:
+                answer |= {f"frames_{bar:g}": 2 * meta["steps"], f"seconds_{bar:g}": meta["seconds"]}
+        answer["at_end"] = {"frames": 2 * meta["steps"], "seconds": meta["seconds"], "score_mean": result["score_mean"]}
+        if f"frames_{BARS[-1]:g}" in answer:
+            break
+    return answer
+
+
+def ratio(mine: Sequence[float | None], scratch: Sequence[float | None]) -> dict[str, float | None]:
+    """Divide medians, where None (never) is the longest of all, with a 95% percentile bootstrap interval over seeds.
+
+    Returns:
+        ratio, low and high; None for a ratio that is endless, or not one because scratch's median is never.
+    """
+    one, other = (np.array([np.inf if value is None else value for value in values]) for values in (mine, scratch))
+    rng = np.random.default_rng(0)
+    drawn = [np.median(x[rng.integers(len(x), size=(RESAMPLES, len(x)))], axis=1) for x in (one, other)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.median(one) / np.median(other)
+        ratios = np.where(np.isinf(drawn[1]) & np.isinf(drawn[0]), np.nan, drawn[0] / drawn[1])
+        known = ratios[~np.isnan(ratios)]
+        low, high = np.quantile(known, [0.025, 0.975], method="nearest") if len(known) else (np.nan, np.nan)
+    finite = [float(value) if np.isfinite(value) else None for value in (found, low, high)]
+    if np.isinf(np.median(other)):
+        finite[0] = None
+    return dict(zip(("ratio", "low", "high"), finite, strict=True))
+
+
+def compare(runs: dict[Cell, list[dict[str, Any]]], costs: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    """Make the table's rows: medians, and ratios to scratch with and without what the encoder cost."""
+    rows = []
+    for cell, mine in runs.items():
+        scratch = runs[Cell(cell.agent, "scratch", "")]
+        row: dict[str, Any] = {**asdict(cell), "seeds": len(mine), "runs": mine}
+        cost = costs.get(cell.way, {"frames": 0.0, "seconds": 0.0})
+        for bar in (f"{bar:g}" for bar in BARS):
+            row[f"reached_{bar}"] = sum(f"frames_{bar}" in run for run in mine)
+            for what in ("frames", "seconds"):
+                key = f"{what}_{bar}"
+                values, others = [run.get(key) for run in mine], [run.get(key) for run in scratch]
+                row[key] = median(values)
+                if cell.mode:
+                    row[f"{key}_ratio"] = ratio(values, others)
+                    whole = [None if value is None else value + cost[what] for value in values]
+                    row[f"{key}_ratio_with_cost"] = ratio(whole, others)
+        rows.append(row)
+    return rows
+
+
+def table(rows: Sequence[dict[str, Any]], bar: float) -> Table:
+    """Make the table of one bar for people."""
+    title = f"Flappy Bird, a mean of {bar:g} pipes; ratios to scratch, 95% intervals"
+    columns = (
+        "agent",
+        "encoder",
+        "seeds there",
+        "frames",
+        "ratio",
+        "with its pictures",
+        "seconds",
+        "ratio",
+        "with its own",
+    )
+    result = Table(*columns, title=title)
+    for row in rows:
+        found = [row["agent"], f"{row['way']} {row['mode']}".strip(), f"{row[f'reached_{bar:g}']} of {row['seeds']}"]
+        for what in ("frames", "seconds"):
+            key = f"{what}_{bar:g}"
+            found.append("never" if row[key] is None else f"{row[key]:,.0f}")
+            found += [_interval(row.get(f"{key}_{kind}")) for kind in ("ratio", "ratio_with_cost")]
+        result.add_row(*found)
+    return result
+
+
+def _interval(value: dict[str, float | None] | None) -> str:
+    if value is None:
+        return ""
+    middle, low, high = ("never" if part is None else f"{part:.2f}" for part in value.values())
+    return f"{middle} ({low} to {high})"
+
+
+def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Draw every seed's frames to each bar; a run that never got there is a cross at the right edge."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 1.2 + 0.4 * len(rows)), layout="constrained")
+    for axes, bar in zip(figure.subplots(1, len(BARS), sharey=True), BARS, strict=True):
+        key = f"frames_{bar:g}"
+        ends = [run["at_end"]["frames"] for row in rows for run in row["runs"]]
+        for y, row in enumerate(rows):
+            there = [run[key] for run in row["runs"] if key in run]
+            never = len(row["runs"]) - len(there)
+            axes.plot(there, [y] * len(there), "o", color="#2a6f97", alpha=0.6)
+            axes.plot([1.1 * max(ends)] * never, [y] * never, "x", color="#c1121f")
+            if row[key] is not None:
+                axes.plot([row[key]], [y], "|", color="black", markersize=18)
+        axes.set_xscale("log")
+        axes.set_xlabel(f"frames played to a mean of {bar:g} pipes")
+        axes.set_yticks(range(len(rows)), [f"{row['agent']}, {row['way']} {row['mode']}".strip() for row in rows])
+        axes.invert_yaxis()
+    figure.savefig(path, dpi=120)
+
+
+def main(argv: list[str]) -> int:
+    """Measure and print; returns the exit code."""
+    settings = parse(Settings, argv, "-m benchmarks.pretraining", __doc__ or "")
+    for name in ("seeds", "limit", "every", "pictures"):
+        if getattr(settings, name) <= 0:
+            raise UserError(f"--{name} must be more than 0")
+    set_threads(0)
+    chosen = {
+        key: value for key, value in asdict(settings).items() if key in ("pictures", "encoder_steps", "limit", "every")
+    }
+    kept = once(settings.out / "settings.json", lambda: chosen)
+    if kept != chosen:
+        raise UserError(f"{settings.out} was made with other settings, {kept}; choose another --out")
+    costs = {way: pretrain(way, settings) for way in settings.ways}
+    runs: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in cells(settings)}
+    for seed in range(settings.first_seed, settings.first_seed + settings.seeds):
+        for cell, found in runs.items():
+            answer = settings.out / "agents" / f"{cell.name}-{seed}.json"
+            found.append(once(answer, lambda cell=cell, seed=seed: measure(cell, seed, settings)))  # type: ignore[misc]
+            print(f"{cell.name}: {json.dumps(found[-1])}", file=sys.stderr, flush=True)
+    rows = compare(runs, costs)
+    plot(rows, settings.out / "pretraining.png")
+    if settings.json:
+        about = {"benchmark": "pretraining", "machine": machine("torch", "numba"), **chosen, "bars": BARS, "cap": CAP}
+        print_json({**about, "costs": costs, "rows": rows})
+        return 0
+    for bar in BARS:
+        Console(width=None if sys.stdout.isatty() else 160).print(table(rows, bar))
+    print(f"plot: {settings.out / 'pretraining.png'}")
+    return 0
+
+
+if __name__ == "__main__":
+    main_line(main)

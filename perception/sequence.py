@@ -1,0 +1,23 @@
+"""LSTM: an encoder that reads single frames, one after the other, and must tell what no still picture shows.
+
+Each frame is looked at alone, by the same convolutions; how things move is for the LSTM to recall. It learns the
+state's numbers as the supervised one does, velocity and time to impact among them.
+"""
+
+from dataclasses import dataclass
+
+from perception.supervised import Supervised, SupervisedConfig
+
+
+@dataclass
+class SequenceConfig(SupervisedConfig):
+    """Settings of the LSTM."""
+
+    detection_coef: float = 0.0
+    """weight of finding sprites; 0 for the numbers alone"""
+
+
+class Sequence(Supervised):
+    """Numbers, and sprites if that is wished for, from what an LSTM recalls; the network must be `lstm`."""
+
+    objective = "lstm"

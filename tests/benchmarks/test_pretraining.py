@@ -1,0 +1,81 @@
+"""The experiment: its arithmetic by hand, what is run how, and one short run that goes on where it was stopped."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks import pretraining
+from benchmarks.pretraining import Cell, Settings, cells, command, compare, main, ratio
+from experiment.errors import UserError
+
+
+def test_rows_are_scratch_and_all_that_makes_sense() -> None:
+    found = [cell.name for cell in cells(Settings(ways=("random", "vae"), agents=("dqn",)))]
+    assert found == ["dqn-scratch", "dqn-random-frozen", "dqn-vae-frozen", "dqn-vae-finetune"]
+
+
+def test_ratios_by_hand() -> None:
+    """Of medians; the interval of single values is that value."""
+    assert ratio([10.0], [40.0]) == {"ratio": 0.25, "low": 0.25, "high": 0.25}
+    found = ratio([10.0, 20.0, 30.0], [40.0, 40.0, 40.0])
+    assert found == {"ratio": 0.5, "low": 0.25, "high": 0.75}
+
+
+def test_never_is_the_longest_of_all() -> None:
+    found = ratio([10.0, None, 30.0], [40.0, 40.0, 40.0])
+    assert (found["ratio"], found["low"], found["high"]) == (0.75, 0.25, None)
+    assert ratio([None, None, 30.0], [40.0])["ratio"] is None
+    assert ratio([10.0], [None])["ratio"] is None
+
+
+def test_what_an_encoder_cost_is_left_out_and_added_in() -> None:
+    def run(frames: float | None) -> dict[str, Any]:
+        found = {} if frames is None else {"frames_20": frames, "seconds_20": frames / 10}
+        return {**found, "at_end": {"frames": 9.0, "seconds": 9.0, "score_mean": 1.0}}
+
+    scratch, mine = Cell("ppo", "scratch", ""), Cell("ppo", "vae", "frozen")
+    rows = compare({scratch: [run(100.0)], mine: [run(50.0)]}, {"vae": {"frames": 30.0, "seconds": 15.0}})
+    assert "frames_20_ratio" not in rows[0]
+    assert rows[1]["frames_20"] == 50.0
+    assert rows[1]["frames_20_ratio"]["ratio"] == 0.5
+    assert rows[1]["frames_20_ratio_with_cost"]["ratio"] == 0.8
+    assert rows[1]["seconds_20_ratio_with_cost"]["ratio"] == 2.0
+    rows = compare({scratch: [run(100.0)], mine: [run(50.0), run(None)]}, {})
+    assert (rows[1]["reached_20"], rows[1]["seeds"], rows[1]["frames_20"]) == (1, 2, None)
+    assert (rows[1]["reached_50"], rows[1]["frames_50_ratio"]["ratio"]) == (0, None)
+
+
+def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bar of no pipes is passed at once, and nobody passes fifty after a few steps."""
+    short, real = ["--total-steps=128", "--num-envs=2", "--rollout-steps=8", "--threads=1", "--precision=fp32"], command
+    monkeypatch.setattr(pretraining, "command", lambda words: real([*words, *(short if words[0] == "ppo" else [])]))
+    monkeypatch.setattr(pretraining, "BARS", (0.0, 50.0))
+    monkeypatch.setattr(pretraining, "CAP", 2)
+    words = ["--ways", "random", "--modes", "frozen", "--agents", "ppo", "--seeds", "1", "--every", "30", "--json"]
+    words += ["--pictures", "3000", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    answer = json.loads(capsys.readouterr().out)
+    scratch, frozen = answer["rows"]
+    assert (scratch["way"], frozen["way"], frozen["mode"]) == ("scratch", "random", "frozen")
+    for row in (scratch, frozen):
+        assert (row["reached_0"], row["reached_50"], row["frames_50"]) == (1, 0, None)
+        assert row["frames_0"] == 2 * 128
+    assert math.isclose(frozen["frames_0_ratio"]["ratio"], frozen["frames_0"] / scratch["frames_0"], rel_tol=1e-4)
+    assert answer["costs"]["random"]["frames"] == 6000
+    assert (tmp_path / "out" / "pretraining.png").stat().st_size > 5000
+    monkeypatch.setattr(pretraining, "command", lambda words: pytest.fail(f"made again: {words}"))
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == answer["rows"]
+    with pytest.raises(UserError, match="other settings"):
+        main([*words, "--every", "31"])
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    for words in (["--seeds", "0"], ["--limit", "0"], ["--ways", "gan"]):
+        with pytest.raises(UserError, match=words[0]):
+            main(words)
