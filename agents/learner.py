@@ -14,6 +14,8 @@ from agents.optimizer import HiddenMuon, side_by_side
 from agents.state import nest, part
 from experiment.thought import Thought
 
+ANNEALED = 0.75  # share of the run over which step sizes fall
+
 
 @dataclass
 class LearnerConfig:
@@ -24,7 +26,7 @@ class LearnerConfig:
     muon_rate: float = 4e-3
     """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
     anneal: bool = True
-    """lower the step sizes over the run, as the square of what is left of it, to a twentieth"""
+    """lower the step sizes over three quarters of the run, as the square of what is left of these, to a twentieth"""
     max_grad_norm: float = 0.5
     """gradients are scaled down to this norm"""
     averaging: float = 0.99
@@ -150,7 +152,7 @@ class Learner:
 
     def decay(self, progress: float) -> float:
         """Lower the step sizes to what they are at this share of the run; returns Adam's."""
-        left = 0.05 + 0.95 * (1 - min(progress, 1.0)) ** 2 if self.config.anneal else 1.0
+        left = 0.05 + 0.95 * (1 - min(progress / ANNEALED, 1.0)) ** 2 if self.config.anneal else 1.0
         self.optimizer.decay(left)
         return left * self.config.learning_rate
 
