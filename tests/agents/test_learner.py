@@ -50,10 +50,10 @@ def test_the_average_follows_the_weights() -> None:
 
 
 def test_the_step_sizes_fall_to_a_twentieth() -> None:
-    """0.05 + 0.95 (1 - p)^2 of what they were, by hand."""
+    """0.05 + 0.95 (1 - 4/3 p)^2 of what they were, by hand; and stay there for the last quarter."""
     agent = learner(learning_rate=1e-3, muon_rate=4e-3)
     rates = [agent.decay(progress) for progress in (0.25, 0.5, 0.75, 1.0, 1.25)]
-    assert rates == pytest.approx([5.84375e-4, 2.875e-4, 1.09375e-4, 5e-5, 5e-5])
+    assert rates == pytest.approx([4.722222e-4, 1.555556e-4, 5e-5, 5e-5, 5e-5])
     assert [group["lr"] for group in agent.optimizer.param_groups] == pytest.approx([0.05 * PERIOD * 4e-3, 5e-5])
     assert learner(learning_rate=0.5, anneal=False).decay(0.9) == 0.5
 
