@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import torch
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"  # pygame draws without a display
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as for the commands; read when torch is imported
+
+import torch
 
 
 @pytest.fixture(autouse=True)

@@ -359,7 +359,7 @@ def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> Non
 def test_it_learns_to_catch(variant: dict[str, Any]) -> None:
     """A random player catches a quarter. So does this one with the discount's or the target's sign turned: tried."""
     agent = make_tiny(
-        DQN, CONFIG, CATCH, total_steps=8_000, num_envs=16, capacity=8000, batch_size=64, replay_ratio=5.0,
+        DQN, CONFIG, CATCH, total_steps=16_000, num_envs=16, capacity=8000, batch_size=64, replay_ratio=5.0,
         learning_starts=500, learning_rate=2e-3, exploration_steps=3_000, averaging=0.98, gamma=0.9,
         **variant,
     )  # fmt: skip
