@@ -35,7 +35,8 @@ def test_a_run_leaves_what_it_should(trained: Path) -> None:
     assert config["runner"]["final_cap"] == 1
     assert [path.name for path in (trained / "checkpoints").iterdir()] == ["000000256"]
     tensors, meta = checkpoint.load(trained / "checkpoints" / "000000256")
-    assert meta["steps"] == int(tensors["actor.steps"]) == 256
+    assert meta["steps"] == 256
+    assert int(tensors["actor.steps"]) == 256 + tensors["played.rollout.actions"].numel()  # a rollout ahead
     policy, _ = checkpoint.load(trained / "best")
     assert all(torch.equal(policy[key], tensors[key]) for key in policy)
     assert all(key.startswith("average.") for key in policy)
