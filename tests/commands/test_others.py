@@ -28,7 +28,7 @@ def test_a_failure_stops_training_and_a_run_goes_on_if_its_code_is_named_again(
     assert done.stdout == ""
     *before, last = done.stderr.splitlines()
     what = "at step 3 of its episode: RuntimeError: the left wing fell off"
-    saved = "saved at 64 steps, go on with --resume run"  # the third rollout of 4 x 8 steps was under way
+    saved = "saved at 32 steps, go on with --resume run"  # the third rollout of 4 x 8 steps was under way, one ahead
     assert re.fullmatch(rf"error: environment 2 .*{what}; {saved}", last)
     assert 'faulty.py", line' in "\n".join(before)
     monkeypatch.chdir(tmp_path)
