@@ -437,16 +437,23 @@ MUTANTS = (
     Mutant(
         "Adam steps Muon's weights, too",
         "agents/optimizer.py",
-        "for weight in network.parameters() if id(weight) not in known]",
-        "for weight in network.parameters()]",
+        "parameter = nn.Parameter(weight)\n                parameter.grad = gradient\n",
+        "parameter = nn.Parameter(self.vector)\n                parameter.grad = self._gradient\n",
         "agents/test_optimizer.py::test_muon_steps_the_encoders_weights_by_orthogonal_matrices",
     ),
     Mutant(
         "Muon's gradients pile up",
         "agents/optimizer.py",
-        "            weight.grad = None\n",
+        "            parameter.grad = None\n",
         "            pass\n",
         "agents/test_optimizer.py::test_no_gradient_is_left_for_the_next_step",
+    ),
+    Mutant(
+        "the average follows other weights",
+        "agents/learner.py",
+        "for name in self.optimizer.names]",
+        "for name in averages]",
+        "agents/test_learner.py::test_the_average_follows_the_weights",
     ),
     Mutant(
         "step sizes fall from where they are",
