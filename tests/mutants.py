@@ -217,7 +217,7 @@ MUTANTS = (
         "agents/ppo.py",
         "self.playing(rollout.at(t))",
         "self.learner.network(rollout.at(t))",
-        "agents/test_ppo.py::test_notes_are_of_the_policy_that_played",
+        "agents/test_beside.py::test_side_by_side_is_as_one_after_the_other[ppo]",
     ),
     Mutant(
         "what is played is written over while it is learned from",
@@ -453,7 +453,7 @@ MUTANTS = (
         "agents/learner.py",
         "for name in self.optimizer.names]",
         "for name in averages]",
-        "agents/test_learner.py::test_the_average_follows_the_weights",
+        "agents/test_dqn.py::test_the_target_network_follows_slowly",
     ),
     Mutant(
         "step sizes fall from where they are",
