@@ -11,6 +11,7 @@ out of one pair of columns and added in the other.
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -98,8 +99,10 @@ def cells(settings: Settings) -> list[Cell]:
     return found
 
 
-def command(words: Sequence[str]) -> float:
-    """Run train.py with these words; returns its wall-clock seconds."""
+def command(words: Sequence[str], out: Path) -> float:
+    """Run train.py with these words into a folder, afresh; returns its wall-clock seconds."""
+    shutil.rmtree(out, ignore_errors=True)  # what a run that was stopped had left
+    words = [*words, f"--out={out}"]
     start = time.time()
     done = subprocess.run([sys.executable, "train.py", *words, "--quiet"], capture_output=True, text=True)
     if done.returncode:
@@ -123,13 +126,13 @@ def pretrain(way: str, settings: Settings) -> dict[str, float]:
     data = settings.out / "data"
 
     def play() -> dict[str, Any]:
-        seconds = command(["dataset", f"--out={data}", f"--pictures={settings.pictures}"])
+        seconds = command(["dataset", f"--pictures={settings.pictures}"], data)
         return {"seconds": seconds, "frames": 2 * settings.pictures}  # two frames a decision
 
     def train() -> dict[str, Any]:
-        words = [f"encoder-{way}", f"--data={data}", f"--out={settings.out / way}"]
+        words = [f"encoder-{way}", f"--data={data}"]
         words += [f"--total-steps={settings.encoder_steps}"] if settings.encoder_steps and way != "random" else []
-        return {"seconds": command(words)}
+        return {"seconds": command(words, settings.out / way)}
 
     played = once(settings.out / "data.json", play)
     trained = once(settings.out / f"{way}.json", train)
@@ -139,11 +142,11 @@ def pretrain(way: str, settings: Settings) -> dict[str, float]:
 def measure(cell: Cell, seed: int, settings: Settings) -> dict[str, Any]:
     """Train an agent and find when it passed each bar; see `benchmarks.time_to_solve`."""
     folder = settings.out / "agents" / f"{cell.name}-{seed}"
-    words = [cell.agent, f"--seed={seed}", f"--out={folder}", "--evaluate-seconds=0", "--keep=0"]
+    words = [cell.agent, f"--seed={seed}", "--evaluate-seconds=0", "--keep=0"]
     words += [f"--checkpoint-seconds={settings.every}", f"--max-seconds={settings.limit}"]
     if cell.mode:
         words += [f"--encoder={settings.out / cell.way / FOLDER}", f"--encoder-mode={cell.mode}"]
-    command(words)
+    command(words, folder)
     answer: dict[str, Any] = {"seed": seed}
     for path in sorted((folder / "checkpoints").iterdir()):
         result = judge(load_player(path, "cpu"), CAP)
@@ -263,6 +266,8 @@ def main(argv: list[str]) -> int:
     chosen = {
         key: value for key, value in asdict(settings).items() if key in ("pictures", "encoder_steps", "limit", "every")
     }
+    if settings.out.exists() and any(settings.out.iterdir()) and not (settings.out / "settings.json").exists():
+        raise UserError(f"{settings.out} holds something else; choose another --out")
     kept = once(settings.out / "settings.json", lambda: chosen)
     if kept != chosen:
         raise UserError(f"{settings.out} was made with other settings, {kept}; choose another --out")

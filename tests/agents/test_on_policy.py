@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.a2c import A2C, A2CConfig
+from agents.learner import ANNEALED
 from agents.ppo import PPO, PPOConfig
 from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
 from agents.pqn import PQN, PQNConfig
@@ -185,9 +186,17 @@ def test_the_bonus_makes_a_decided_policy_open_again(name: str) -> None:
 @every
 def test_it_learns_to_catch(name: str) -> None:
     """A random player catches a quarter. So does PPO with advantages of the wrong sign, or all 0: tried."""
-    steps = 100_000 if name == "reinforce" else 50_000  # it takes one gradient step in the time of three of A2C's
-    agent = tiny(name, CATCH, total_steps=steps, num_envs=16, averaging=0.9, exploration_steps=10_000, **CATCHING[name])
-    while agent.steps < agent.total_steps:
+    steps = 80_000 if name == "reinforce" else 40_000  # it takes one gradient step in the time of three of A2C's
+    agent = tiny(
+        name,
+        CATCH,
+        total_steps=round(steps / ANNEALED),
+        num_envs=16,
+        averaging=0.9,
+        exploration_steps=10_000,
+        **CATCHING[name],
+    )
+    while agent.steps < steps:
         metrics = agent.iterate()
     assert metrics["train/score"] > 0.8
     assert share_caught(agent, CATCH) >= 0.97

@@ -53,7 +53,16 @@ def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
 ) -> None:
     """A bar of no pipes is passed at once, and nobody passes fifty after a few steps."""
     short, real = ["--total-steps=128", "--num-envs=2", "--rollout-steps=8", "--threads=1", "--precision=fp32"], command
-    monkeypatch.setattr(pretraining, "command", lambda words: real([*words, *(short if words[0] == "ppo" else [])]))
+    monkeypatch.setattr(
+        pretraining, "command", lambda words, out: real([*words, *(short if words[0] == "ppo" else [])], out)
+    )
+    left = tmp_path / "out" / "agents" / "ppo-scratch-0"  # by a run that was stopped
+    left.mkdir(parents=True)
+    (left / "config.json").write_text("{")
+    with pytest.raises(UserError, match="holds something else"):
+        main(["--seeds", "1", "--out", str(tmp_path / "out")])
+    settings = {"pictures": 3000, "encoder_steps": 0, "limit": 150.0, "every": 30.0}
+    (tmp_path / "out" / "settings.json").write_text(json.dumps(settings))
     monkeypatch.setattr(pretraining, "BARS", (0.0, 50.0))
     monkeypatch.setattr(pretraining, "CAP", 2)
     words = ["--ways", "random", "--modes", "frozen", "--agents", "ppo", "--seeds", "1", "--every", "30", "--json"]
@@ -68,7 +77,7 @@ def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
     assert math.isclose(frozen["frames_0_ratio"]["ratio"], frozen["frames_0"] / scratch["frames_0"], rel_tol=1e-4)
     assert answer["costs"]["random"]["frames"] == 6000
     assert (tmp_path / "out" / "pretraining.png").stat().st_size > 5000
-    monkeypatch.setattr(pretraining, "command", lambda words: pytest.fail(f"made again: {words}"))
+    monkeypatch.setattr(pretraining, "command", lambda words, out: pytest.fail(f"made again: {words}"))
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == answer["rows"]
     with pytest.raises(UserError, match="other settings"):
