@@ -14,7 +14,7 @@ from experiment.command import main_line, parse
 from experiment.errors import UserError
 
 TOTAL_STEPS = {
-    "ppo": 3_500_000,
+    "ppo": 4_000_000,
     "ppo-lstm": 2_400_000,
     "a2c": 2_400_000,
     "reinforce": 2_400_000,
