@@ -27,6 +27,13 @@ class Play:
     """play yourself, side by side with the agent, the same episodes"""
     race: tuple[Path, Path] | None = None
     """two runs, side by side, the same episodes"""
+    web: bool = False
+    """no window: show the same in a browser, on this machine unless --host says otherwise"""
+    host: str = "127.0.0.1"
+    """address of this machine that --web listens to, as 0.0.0.0 for all; whoever comes from elsewhere needs the token
+    that is then printed"""
+    port: int = 8765
+    """where --web listens; 0 for any free port"""
     headless: bool = False
     """no window: evaluate over fresh episodes with the greedy policy"""
     episodes: int = 100
@@ -89,7 +96,11 @@ def _check(command: Play) -> None:
         raise UserError(f"--scale must be at most 8, not {command.scale}")
     if command.seed < 0 or command.score_cap < 0:
         raise UserError("--seed and --score-cap must be at least 0")
+    if not 0 <= command.port < 65536:
+        raise UserError(f"--port must be at least 0 and less than 65536, not {command.port}")
     evaluation = command.headless or command.json
+    if command.web and (evaluation or command.record or command.report is not None):
+        raise UserError("--web shows the window in a browser; leave --headless, --json, --record and --report away")
     person = command.human or command.versus
     if command.record:
         from experiment.pictures import check_film_name
@@ -140,7 +151,7 @@ def _shipped() -> Path:
 
 def _contenders(command: Play) -> tuple[Any, list[Any]]:
     """Return the game and who plays it."""
-    from agents.build import GameConfig
+    from agents.game import GameConfig
     from agents.watched import contender
     from experiment.watch.director import Contender
 
@@ -252,7 +263,20 @@ def _watch(command: Play, director: Any, name: str) -> int:
     from experiment.watch.bests import Bests
     from experiment.watch.window import Viewing
 
-    return Viewing(director, command.scale, name, Bests()).run()
+    if not command.web:
+        return Viewing(director, command.scale, name, Bests()).run()
+    from experiment.watch.sounds import NoSounds
+    from experiment.watch.web import Browser
+
+    def open_page(width: float, height: float, scale: float, title: str) -> Browser:
+        page = Browser(width, height, scale, title, command.host, command.port)
+        print(f"watch at {page.address}   (Ctrl-C ends it)", file=sys.stderr)
+        return page
+
+    try:
+        return Viewing(director, command.scale, name, Bests(), open_window=open_page, sounds=NoSounds).run()
+    except KeyboardInterrupt:
+        return 0
 
 
 if __name__ == "__main__":

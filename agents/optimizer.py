@@ -81,6 +81,7 @@ class HiddenMuon:
         learning_rate: Adam's step size.
         muon_rate: Muon's, for entries of the size that Adam's steps have (Liu et al. 2025); 0 leaves all to Adam.
         hidden_rate: Adam's step size for all of the hidden part, in place of Muon; None as said above.
+        beta1: Adam's share of the average gradient that is kept at each step.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class HiddenMuon:
         learning_rate: float,
         muon_rate: float,
         hidden_rate: float | None = None,
+        beta1: float = 0.9,
     ) -> None:
         mine = [] if hidden_rate is None else list(hidden.parameters())
         matrices = [weight for weight in hidden.parameters() if weight.ndim > 1 and muon_rate > 0 and not mine]
@@ -114,7 +116,7 @@ class HiddenMuon:
                 parameter = nn.Parameter(weight)
                 parameter.grad = gradient
                 groups.append({"params": [parameter], "lr": rate})
-        self._adam = torch.optim.Adam(groups, lr=learning_rate, eps=1e-5, fused=True)
+        self._adam = torch.optim.Adam(groups, lr=learning_rate, betas=(beta1, 0.999), eps=1e-5, fused=True)
         self.param_groups: list[dict[str, Any]] = [*([self._muon] if matrices else []), *self._adam.param_groups]
         self._first_rates = [float(group["lr"]) for group in self.param_groups]
 

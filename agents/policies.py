@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.build import GameConfig, load_player
+from agents.build import load_player
 from agents.exploration import Leaning
+from agents.game import GameConfig
 from experiment.errors import UserError
 
 CHANCE = {"random": 0.0, "leaning": 2.0}  # standard deviation of each episode's logits

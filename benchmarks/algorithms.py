@@ -17,8 +17,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from agents.build import GameConfig
 from agents.device import set_threads
+from agents.game import GameConfig
 from benchmarks import time_to_solve
 from benchmarks.common import machine, print_json
 from benchmarks.time_to_solve import EPISODES, Algorithm, measure, median

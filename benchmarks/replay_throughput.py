@@ -18,10 +18,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from agents.build import EyesConfig, GameConfig, make_algorithm
 from agents.build import Settings as RunSettings
+from agents.build import make_algorithm
 from agents.device import choose_compute
 from agents.dqn import DQNConfig
+from agents.eyes import EyesConfig
+from agents.game import GameConfig
 from benchmarks.common import alternate, machine, print_json, summary
 from experiment.command import main_line, parse
 

@@ -19,8 +19,8 @@ import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agents.build import GameConfig
 from agents.device import set_threads
+from agents.game import GameConfig
 from agents.optimizer import HiddenMuon
 from agents.rollout import Rollout
 from benchmarks.common import machine, print_json

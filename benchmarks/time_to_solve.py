@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from agents.build import GameConfig, Player, load_player
+from agents.build import Player, load_player
 from agents.device import set_threads
+from agents.game import GameConfig
 from benchmarks.common import machine, print_json
 from experiment import checkpoint
 from experiment.command import main_line, parse

@@ -63,7 +63,9 @@ def learner_config(algorithm: Algorithm) -> Any:
 
 def ours(algorithm: Algorithm, precision: str, seconds: float) -> dict[str, float]:
     """Train with ours; returns steps a second and the share of the FLOP limit."""
-    from agents.build import EyesConfig, GameConfig, Settings, make_algorithm
+    from agents.build import Settings, make_algorithm
+    from agents.eyes import EyesConfig
+    from agents.game import GameConfig
 
     config = learner_config(algorithm)
     agent: Any = make_algorithm(Settings(algorithm, GameConfig(), EyesConfig(), config, 10**9, 0, "cpu", precision, 0))

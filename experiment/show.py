@@ -76,7 +76,7 @@ class Episode:
         moment: the newest.
 
     Args:
-        game: what is played, an `agents.build.GameConfig`.
+        game: what is played, an `agents.game.GameConfig`.
         policy: the agent, as `agents.learner.GreedyPolicy`; None if only a person plays.
         frames: frames in a stack.
         seed: which episode.

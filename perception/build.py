@@ -2,16 +2,19 @@
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 
+from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run
 from experiment.settings import read
 from perception.contrastive import Contrastive, ContrastiveConfig
 from perception.dataset import Dataset
+from perception.dbn import DBN, DBNConfig
 from perception.encoder import STATES, Encoder, EncoderSpec, make_encoder
+from perception.gan import GAN, GANConfig
 from perception.inverse import Inverse, InverseConfig
 from perception.random import Random, RandomConfig
 from perception.sequence import Sequence, SequenceConfig
@@ -27,7 +30,7 @@ class NetworkConfig:
     """The encoder."""
 
     encoder: str = "small"
-    """small, nature, impala or lstm"""
+    """small, nature, impala, lstm or sigmoid"""
     frames: int = 2
     """the last frames seen, stacked in one observation"""
     feature_dim: int = 256
@@ -57,13 +60,63 @@ class SequenceNetworkConfig(NetworkConfig):
     """the last frames, which it reads one after the other"""
 
 
-WAYS: dict[str, tuple[Any, Any, type[NetworkConfig]]] = {
-    "encoder-random": (Random, RandomConfig, NetworkConfig),
-    "encoder-supervised": (Supervised, SupervisedConfig, NetworkConfig),
-    "encoder-lstm": (Sequence, SequenceConfig, SequenceNetworkConfig),
-    "encoder-vae": (VAE, VAEConfig, NetworkConfig),
-    "encoder-contrastive": (Contrastive, ContrastiveConfig, NetworkConfig),
-    "encoder-inverse": (Inverse, InverseConfig, NetworkConfig),
+@dataclass
+class DBNNetworkConfig(NetworkConfig):
+    """The encoder whose layers are trained one after the other."""
+
+    encoder: str = "sigmoid"
+    """sigmoid"""
+
+
+@dataclass
+class GANTrainerConfig(TrainerConfig):
+    """How two networks are trained against each other: in small steps, many, that forget their direction soon."""
+
+    batch_size: int = 64
+    """pictures a gradient step"""
+    learning_rate: float = 2e-3
+    """Adam's step size at the start, for all but the encoder's weights; all fall to nothing, as half a cosine"""
+    beta1: float = 0.0
+    """share of the average gradient that Adam keeps at each step"""
+    max_grad_norm: float = 10.0
+    """gradients are scaled down to this norm"""
+
+
+@dataclass
+class DBNTrainerConfig(TrainerConfig):
+    """How the layers are trained."""
+
+    max_grad_norm: float = 100.0
+    """gradients are scaled down to this norm; an energy's are large"""
+
+
+class Kind(NamedTuple):
+    """A way of training an encoder.
+
+    Attributes:
+        way: makes one; see `Way`.
+        config: its own settings' dataclass.
+        total_steps: pictures to learn from, unless told otherwise.
+        network: settings of the encoder.
+        trainer: settings of the trainer.
+    """
+
+    way: Any
+    config: Any
+    total_steps: int
+    network: type[NetworkConfig] = NetworkConfig
+    trainer: type[TrainerConfig] = TrainerConfig
+
+
+WAYS = {
+    "encoder-random": Kind(Random, RandomConfig, 1),
+    "encoder-supervised": Kind(Supervised, SupervisedConfig, 1_000_000),
+    "encoder-lstm": Kind(Sequence, SequenceConfig, 500_000, SequenceNetworkConfig),
+    "encoder-vae": Kind(VAE, VAEConfig, 1_000_000),
+    "encoder-gan": Kind(GAN, GANConfig, 500_000, trainer=GANTrainerConfig),
+    "encoder-dbn": Kind(DBN, DBNConfig, 600_000, DBNNetworkConfig, DBNTrainerConfig),
+    "encoder-contrastive": Kind(Contrastive, ContrastiveConfig, 1_000_000),
+    "encoder-inverse": Kind(Inverse, InverseConfig, 1_000_000),
 }
 
 
@@ -107,9 +160,10 @@ class EncoderSettings:
         run = Run.open(path)
         try:
             config = dict(run.config)
-            config["network"] = read(WAYS[config["algorithm"]][2], config["network"])
-            config["way"] = read(WAYS[config["algorithm"]][1], config["way"])
-            config["trainer"] = read(TrainerConfig, config["trainer"])
+            kind = WAYS[config["algorithm"]]
+            for part in ("network", "config", "trainer"):
+                key = "way" if part == "config" else part
+                config[key] = read(getattr(kind, part), config[key])
             return cast("EncoderSettings", read(cls, config))
         except (KeyError, TypeError) as error:
             raise UserError(
@@ -146,7 +200,7 @@ def make_way(settings: EncoderSettings, data: Dataset) -> Way:
     rows, size = len(data.splits["train"]), settings.trainer.batch_size
     if rows < size:
         raise UserError(f"--batch-size {size} is more than the {rows} pictures to learn from")
-    kind, (height, width) = WAYS[settings.algorithm][0], data.about["size"]
+    kind, (height, width) = WAYS[settings.algorithm].way, data.about["size"]
     torch.manual_seed(settings.seed)
     encoder = settings.network.make(height, width)
     encoder.spec = replace(encoder.spec, objective=kind.objective, trained_on=data.about["env"])
@@ -156,3 +210,20 @@ def make_way(settings: EncoderSettings, data: Dataset) -> Way:
 def config_of(settings: EncoderSettings) -> dict[str, Any]:
     """Write the settings as `EncoderSettings.open` reads them."""
     return asdict(settings)
+
+
+def load_way(path: Path) -> tuple[Way, Dataset]:
+    """Load all that an encoder's run has trained, the encoder and what learned beside it, and its pictures.
+
+    Raises:
+        UserError: if there is no such run, its pictures are gone, or it is damaged.
+    """
+    settings = EncoderSettings.open(path)
+    settings.device = "cpu"
+    data = settings.open_data(path)
+    way = make_way(settings, data)
+    tensors, _ = checkpoint.load(checkpoint.latest(path))
+    mine = {key.removeprefix("way."): value for key, value in tensors.items() if key.startswith("way.")}
+    checkpoint.fit(way.state_dict(), mine, f"the {settings.algorithm} run in {path}")
+    way.load_state_dict(mine)
+    return way.eval(), data

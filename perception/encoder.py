@@ -200,6 +200,19 @@ def lstm(spec: EncoderSpec) -> nn.Module:
     return _Sequence(spec)
 
 
+def sigmoid(spec: EncoderSpec) -> nn.Module:
+    """Two layers of sigmoid units over all pixels, as Hinton et al. 2006 unroll them; the picture is halved first."""
+    pixels = spec.frames * (spec.height // 2) * (spec.width // 2)
+    return nn.Sequential(
+        nn.AvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(pixels, 2 * spec.feature_dim),
+        nn.Sigmoid(),
+        nn.Linear(2 * spec.feature_dim, spec.feature_dim),
+        nn.Sigmoid(),
+    )
+
+
 def mlp(spec: EncoderSpec) -> nn.Module:
     """Two linear layers, for states."""
     return _convolutions(spec, [], hidden=(spec.feature_dim,))
@@ -210,6 +223,7 @@ ENCODERS: dict[str, Callable[[EncoderSpec], nn.Module]] = {
     "nature": nature,
     "impala": impala,
     "lstm": lstm,
+    "sigmoid": sigmoid,
     "mlp": mlp,
 }
 

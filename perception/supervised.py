@@ -68,13 +68,17 @@ class Supervised(Way):
         encoder: what is trained.
         config: settings.
         data: what will be learned from.
+
+    Attributes:
+        names: of the numbers.
+        classes: of the sprites that are found.
     """
 
     objective = "supervised"
 
     def __init__(self, encoder: Encoder, config: SupervisedConfig, data: Dataset) -> None:
         super().__init__(encoder)
-        self.config, self.names = config, data.names
+        self.config, self.names, self._most = config, data.names, data.game.max_sprites
         self.numbers = nn.Linear(encoder.feature_dim, len(data.names))
         self.center: Tensor
         self.spread: Tensor
@@ -124,7 +128,7 @@ class Supervised(Way):
 
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
         """Draw sprites as they are (green) and as they are found (orange), and numbers likewise."""
-        told, found = self._tell(batch)
+        told, found = self.tell(batch.observations)
         boxes, labels = (x.cpu() for x in self._true(batch))
         panels = []
         for i in range(len(batch)):
@@ -144,7 +148,7 @@ class Supervised(Way):
         true: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
         for index in np.array_split(np.arange(len(split)), -(-len(split) // CHUNK)):
             batch = split.batch(index)
-            numbers, boxes = self._tell(batch)
+            numbers, boxes = self.tell(batch.observations)
             told.append(numbers)
             if len(found) < JUDGED:
                 found += list(boxes)
@@ -177,9 +181,9 @@ class Supervised(Way):
         return (boxes[..., 1:] * self._shrink).to(self.device), labels.to(self.device)
 
     @torch.no_grad()
-    def _tell(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-        """Return numbers [batch, numbers] in their own units, and what `decode` finds."""
-        features = self.encoder(batch.observations.to(self.device))
+    def tell(self, observations: Tensor) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """Return numbers [batch, numbers] in their own units, named by `names`, and what `decode` finds."""
+        features = self.encoder(observations.to(self.device))
         numbers = self.numbers(features) * self.spread + self.center
-        found = decode(*self._maps(features), most=batch.boxes.shape[1])
+        found = decode(*self._maps(features), most=self._most)
         return numbers.cpu().numpy(), found.cpu().double().numpy()

@@ -44,6 +44,8 @@ class TrainerConfig:
     """Adam's step size at the start, for heads, biases and normalisations; all fall to nothing, as half a cosine"""
     muon_rate: float = 2e-3
     """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
+    beta1: float = 0.9
+    """share of the average gradient that Adam keeps at each step"""
     max_grad_norm: float = 1.0
     """gradients are scaled down to this norm"""
     max_seconds: float = 0.0
@@ -59,10 +61,12 @@ class Way(nn.Module, ABC):
 
     Attributes:
         encoder: what is handed on.
+        progress: share of the run that is done, 0 to 1, before each gradient step.
     """
 
     objective: str
     """what the encoder is trained for, in a word"""
+    progress = 0.0
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -159,6 +163,7 @@ class Trainer:
         batch = self.data.splits["train"].batch(self._next())
         progress = min(self.steps / self.total_steps, 1.0)
         self._optimizer.decay(0.5 + 0.5 * math.cos(math.pi * progress))
+        self.way.progress = progress
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.steps]).generate_state(1)[0]))
         self.way.train()
         with self._autocast():

@@ -9,17 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from perception.dataset import Batch, Dataset, Split
+from perception.dataset import Batch, Dataset
 from perception.encoder import Encoder
-from perception.pages import panel, tile
-from perception.training import Way
+from perception.generative import STILL, Generative, make_decoder
 
 LOOKED_AT = 4096  # pairs of frames from which the temporal variance is taken
-FLOOR = 4.0  # gray levels: what changes less than that counts as if it changed that much
-CHUNK = 512
 
 
 @dataclass
@@ -59,82 +55,48 @@ def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     return (mean.square() + log_variance.exp() - log_variance - 1).sum(1).mean() / 2
 
 
-class VAE(Way):
+class VAE(Generative):
     """Latents from the features, and the newest frame from the latents."""
 
     objective = "vae"
 
     def __init__(self, encoder: Encoder, config: VAEConfig, data: Dataset) -> None:
-        super().__init__(encoder)
+        super().__init__(encoder, config.latents)
         self.config = config
-        self.latents = nn.Linear(encoder.feature_dim, 2 * config.latents)
-        height, width, channels = encoder.spec.height, encoder.spec.width, config.channels
-        self._size = (height, width)
-        coarse = (-(-height // 12), -(-width // 12))
-        self.decoder = nn.Sequential(
-            nn.Linear(config.latents, 2 * channels * coarse[0] * coarse[1]),
-            nn.ReLU(),
-            nn.Unflatten(1, (2 * channels, *coarse)),  # [batch, 64, 7, 7] of 84 x 84 pixels
-            nn.Conv2d(2 * channels, 9 * channels, 3, padding=1),
-            nn.PixelShuffle(3),  # [batch, 32, 21, 21]
-            nn.ReLU(),
-            nn.Conv2d(channels, 16, 3, padding=1),
-            nn.PixelShuffle(4),  # [batch, 1, 84, 84]
-        )
+        self.code = nn.Linear(encoder.feature_dim, 2 * config.latents)
+        height, width = encoder.spec.height, encoder.spec.width
+        self.decoder = make_decoder(config.latents, config.channels, 1, height, width)
         self.pixels: Tensor
         self.register_buffer("pixels", torch.ones(height, width))
 
     def prepare(self, data: Dataset) -> None:
-        """Take each pixel's change from one frame to the next: s_p^2 = mean_t (x_t - x_{t-1})_p^2 + FLOOR^2."""
+        """Take each pixel's change from one frame to the next: s_p^2 = mean_t (x_t - x_{t-1})_p^2 + STILL^2."""
         split = data.splits["train"]
         batch = split.sample(LOOKED_AT, np.random.default_rng(0))
         now, then = (part.observations[:, -1].float() for part in (batch.later(1), batch))
-        self.pixels.copy_(((now - then).square().mean(0) + FLOOR**2).sqrt())
+        self.pixels.copy_(((now - then).square().mean(0) + STILL**2).sqrt())
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return errors and divergence, summed over a picture, by the number of its pixels."""
         observations = batch.observations.to(self.device)
         frame = observations[:, -1].float()
         before = observations[:, -2].float() if observations.shape[1] > 1 else frame
-        mean, log_variance = self._latents(observations)
-        drawn = self._draw(mean + torch.randn_like(mean) * (log_variance / 2).exp())
+        mean, log_variance = self._posterior(observations)
+        drawn = self.draw(mean + torch.randn_like(mean) * (log_variance / 2).exp())
         errors = reconstruction_loss(drawn, frame, before, self.pixels, self.config.moving)
         kl = divergence(mean, log_variance)
         return (errors + self.config.beta * kl) / frame[0].numel(), {"reconstruction": errors, "divergence": kl}
 
-    @torch.no_grad()
-    def pictures(self, batch: Batch) -> NDArray[np.uint8]:
-        """Draw frames above what is made of them, and below these, frames drawn from chance."""
-        panels = []
-        drawn = self._draw(self._latents(batch.observations.to(self.device))[0])
-        dreamt = self._draw(torch.randn(len(batch), self.config.latents, device=self.device))
-        for start in range(0, len(batch), 8):
-            for frames in (batch.observations[:, -1].float(), drawn.cpu(), dreamt.cpu()):
-                rows = frames[start : start + 8].round().clamp(0, 255).to(torch.uint8).numpy()
-                panels += [panel(row) for row in rows]
-        return tile(panels, min(8, len(batch)))
+    def encode(self, observations: Tensor) -> Tensor:
+        """Return the latents' means, float32 [batch, latents]."""
+        return self._posterior(observations)[0]
 
-    def judge(self, split: Split) -> dict[str, float]:
-        """Measure errors in gray levels: of all pixels, and of those that the bird or whatever moves covers."""
-        everywhere, where_it_moves = [], []
-        for index in np.array_split(np.arange(len(split)), -(-len(split) // CHUNK)):
-            observations = split.batch(index).observations.to(self.device)
-            frame = observations[:, -1].float()
-            errors = (self._draw(self._latents(observations)[0]) - frame).square()
-            everywhere.append(errors.mean().item())
-            if observations.shape[1] > 1:
-                moved = (frame - observations[:, -2].float()).abs() > FLOOR
-                where_it_moves.append(errors[moved].mean().item())
-        result = {"rms_error": float(np.mean(everywhere)) ** 0.5}
-        return result | ({"rms_error_moving": float(np.nanmean(where_it_moves)) ** 0.5} if where_it_moves else {})
-
-    def _latents(self, observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Return means and logarithms of variances, float32 [batch, latents] each."""
-        mean, log_variance = self.latents(self.encoder(observations)).float().chunk(2, -1)
-        return mean, log_variance.clamp(-10, 10)
-
-    def _draw(self, latents: Tensor) -> Tensor:
-        """Draw frames in gray levels, float32 [batch, height, width]."""
-        height, width = self._size
-        drawn: Tensor = self.decoder(latents)[:, 0, :height, :width].float()
+    def draw(self, latents: Tensor) -> Tensor:
+        """Draw newest frames in gray levels, float32 [batch, height, width]."""
+        drawn: Tensor = self.decoder(latents)[:, 0].float()
         return self.encoder.mean + 64 * drawn
+
+    def _posterior(self, observations: Tensor) -> tuple[Tensor, Tensor]:
+        """Return means and logarithms of variances, float32 [batch, latents] each."""
+        mean, log_variance = self.code(self.encoder(observations)).float().chunk(2, -1)
+        return mean, log_variance.clamp(-10, 10)

@@ -48,7 +48,7 @@ class Director:
         episode: its number, from 1.
 
     Args:
-        game: what is played, an `agents.build.GameConfig`.
+        game: what is played, an `agents.game.GameConfig`.
         contenders: one or two.
         seed: of the first episode.
         score_cap: where episodes end; None for no cap.

@@ -72,6 +72,16 @@ class Sounds:
                 self._sounds[name].play()
 
 
+class NoSounds(Sounds):
+    """Silence that nobody need be told of, where who watches is not where the sounds would be."""
+
+    def __init__(self) -> None:
+        self.silent = False
+
+    def play(self, names: list[str]) -> None:
+        """Do nothing."""
+
+
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
     """Drop what is written to standard error: a system without a sound device complains there in many lines."""

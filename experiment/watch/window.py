@@ -62,6 +62,10 @@ class Window:
         self.screen.blit(canvas.surface, canvas.surface.get_rect(center=self.screen.get_rect().center))
         pygame.display.flip()
 
+    def hold(self) -> None:
+        """Show what is shown a while longer."""
+        pygame.display.flip()
+
     def wait(self) -> float:
         """Wait for the next picture's turn; returns the seconds since the last one's."""
         return float(self._clock.tick(RATE)) / 1000
@@ -82,13 +86,13 @@ class Window:
 
 
 class Viewing:
-    """One person before one window.
+    """One person before one window, or several before a page that shows the same.
 
     The games are played by another thread, a few frames at a time; this one shows the newest and takes keys.
 
     Attributes:
         scene: what is shown.
-        window: where.
+        window: where; a `Window` or what can stand for one, as `experiment.watch.web.Browser`.
         controls: what the keys have set.
 
     Args:
@@ -98,6 +102,8 @@ class Viewing:
         bests: where a person's games are kept; None to keep none.
         worker: plays the games; a thread of its own if None.
         wait: called once a picture, returns the seconds since the last one; the display's rate if None.
+        open_window: called with the picture's width and height in units, the scale and a title.
+        sounds: plays them.
     """
 
     def __init__(
@@ -108,6 +114,8 @@ class Viewing:
         bests: Bests | None = None,
         worker: Executor | None = None,
         wait: Callable[[], float] | None = None,
+        open_window: Callable[[float, float, float, str], Any] = Window,
+        sounds: Callable[[], Sounds] = Sounds,
     ) -> None:
         self._director, self._name, self._bests = director, name, bests
         agents = any(contender.policy is not None for contender in director.contenders)
@@ -120,10 +128,10 @@ class Viewing:
         self._note = ""
         self._recall_bests()
         self.scene = director.scene()
-        self.window = Window(*size_of(self.scene), scale, f"Wingbeat: {name}")
+        self.window = open_window(*size_of(self.scene), scale, f"Wingbeat: {name}")
         self._wait = wait or self.window.wait
         self._worker = worker or ThreadPoolExecutor(1, "games")
-        self._sounds = Sounds()
+        self._sounds = sounds()
         self._recorder: Recorder | None = None
         self._film_scale = 1.0
         self._job: Future[list[Scene]] | None = None
@@ -283,7 +291,7 @@ class Viewing:
         signs = self.controls.signs(self._banner(), self._note, self._director.game_keys)
         scale = self.window.scale(*size_of(self.scene))
         if self._shown == (self.scene, signs, scale):
-            pygame.display.flip()
+            self.window.hold()
             return
         canvas = self._paint(scale).copy()
         put_signs(canvas, signs)

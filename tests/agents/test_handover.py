@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from agents.build import ALGORITHMS, EyesConfig, GameConfig, Settings, load_player, make_algorithm, take_encoder
+from agents.build import ALGORITHMS, Settings, load_player, make_algorithm
+from agents.eyes import EyesConfig, take_encoder
+from agents.game import GameConfig
 from agents.optimizer import HiddenMuon
 from experiment import checkpoint
 from experiment.errors import UserError
@@ -50,14 +52,14 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def settings(algorithm: str, encoder: Path | str, mode: str = "auto", **eyes: Any) -> Settings:
-    learner = replace(ALGORITHMS[algorithm][1](), **SMALL[algorithm])
+    learner = replace(ALGORITHMS[algorithm].config(), **SMALL[algorithm])
     looks = EyesConfig(str(encoder), mode, **eyes)  # type: ignore[arg-type]
     return Settings(algorithm, GameConfig(), looks, learner, 2000, 0, "cpu", "fp32", 1)
 
 
 def begin(algorithm: str, encoder: Path, mode: str, **eyes: Any) -> tuple[Any, Settings]:
     chosen = settings(algorithm, encoder, mode, **eyes)
-    trained = take_encoder(chosen)
+    chosen.eyes, trained = take_encoder(chosen.eyes, chosen.game)
     return make_algorithm(chosen, trained), chosen
 
 
@@ -178,7 +180,7 @@ def test_in_sb3_too_and_its_own_file_can_be_loaded(algorithm: str, saved: Path, 
 def test_what_does_not_fit_is_told_in_one_line(saved: Path, tmp_path: Path) -> None:
     def refused(words: str, chosen: Settings) -> None:
         with pytest.raises(UserError, match=words) as caught:
-            take_encoder(chosen)
+            take_encoder(chosen.eyes, chosen.game)
         assert "\n" not in str(caught.value)
 
     refused("--frames 2 does not fit .* which has 3", settings("ppo", saved, frames=2))

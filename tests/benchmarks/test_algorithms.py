@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 import train
+from agents import training
 from benchmarks import algorithms, time_to_solve
 from benchmarks.algorithms import TASKS, Settings, Task, main, run_settings, summarize
 from benchmarks.time_to_solve import Algorithm, measure
 from experiment.errors import UserError
+from experiment.ranges import check
 
 CELLS = [(name, algorithm) for name in TASKS for algorithm in Settings().algorithms]
 
@@ -25,7 +27,7 @@ def test_train_takes_every_cells_flags(name: str, algorithm: Algorithm, monkeypa
         returncode = 0
 
     monkeypatch.setattr(time_to_solve.subprocess, "run", lambda words, **_: commands.append(words) or Done())
-    monkeypatch.setattr(train, "_train", lambda chosen, flags: taken.append((chosen, flags)) or 0)
+    monkeypatch.setattr(training, "train", lambda chosen, flags: taken.append((chosen, flags)) or 0)
     monkeypatch.setattr(train, "_compile", lambda env: None)
     time_to_solve.train(run_settings(TASKS[name], algorithm, Settings(limit=7.0)), 3, Path("run"))
     assert commands[0][:2] == [sys.executable, "train.py"]
@@ -34,7 +36,7 @@ def test_train_takes_every_cells_flags(name: str, algorithm: Algorithm, monkeypa
     assert chosen == algorithm
     assert (flags.common.seed, flags.common.out, flags.runner.max_seconds) == (3, Path("run"), 7.0)
     assert flags.game.env == {"cartpole": "CartPole-v1", "flappy": "wingbeat/FlappyBird-v0"}[name]
-    train._check(flags.common, flags.game, flags.eyes, flags.learner, flags.runner)
+    check(flags.common, flags.game, flags.eyes, flags.learner, flags.runner)
 
 
 def told(monkeypatch: pytest.MonkeyPatch, means: list[float], **settings: Any) -> tuple[dict[str, Any], list[int]]:

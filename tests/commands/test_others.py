@@ -108,7 +108,8 @@ def test_what_can_not_be_meant_is_refused(
 
 
 def test_runs_from_before_there_were_screens_are_read_as_they_were(run: Path) -> None:
-    from agents.build import GameConfig, Settings
+    from agents.build import Settings
+    from agents.game import GameConfig
 
     about = json.loads((run / "config.json").read_text())["config"]
     known = {"env", "preset", "frame_skip", "env_arg"}

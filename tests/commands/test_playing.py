@@ -12,7 +12,9 @@ import torch
 from PIL import Image
 
 import play
-from agents.build import ALGORITHMS, EyesConfig, GameConfig, Settings, load_player, make_algorithm
+from agents.build import ALGORITHMS, Settings, load_player, make_algorithm
+from agents.eyes import EyesConfig
+from agents.game import GameConfig
 from experiment import checkpoint
 from experiment.run import Run
 from experiment.show import show
@@ -58,7 +60,7 @@ def test_what_plays_is_what_trained(algorithm: str, learner: dict[str, Any], tmp
         "algorithm": algorithm,
         "game": asdict(GameConfig()),
         "eyes": asdict(EyesConfig()),
-        "learner": {**asdict(ALGORITHMS[algorithm][1]()), "num_envs": 4, **learner},
+        "learner": {**asdict(ALGORITHMS[algorithm].config()), "num_envs": 4, **learner},
         "total_steps": 1000,
         "seed": 0,
         "device": "cpu",

@@ -7,7 +7,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
-from agents.build import GameConfig
+from agents.game import GameConfig
 from envs import GAMES, registry
 from envs.list import rows
 from experiment.errors import UserError

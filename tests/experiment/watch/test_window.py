@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents.build import GameConfig
+from agents.game import GameConfig
 from envs import FLAPPY_BIRD, GameVectorEnv
 from experiment.errors import UserError
 from experiment.evaluate import FRESH

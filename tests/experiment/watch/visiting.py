@@ -9,7 +9,7 @@ import pygame
 import torch
 from numpy.typing import NDArray
 
-from agents.build import GameConfig
+from agents.game import GameConfig
 from experiment.show import Moment, show
 from experiment.thought import Thought
 from experiment.watch.bests import Bests

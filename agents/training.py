@@ -1,0 +1,107 @@
+"""An agent's run from the command line: made, or gone on with, trained, judged and filmed."""
+
+import sys
+from dataclasses import asdict
+from functools import cache
+from itertools import islice
+from typing import Any
+
+from agents.build import ALGORITHMS, Settings, load_player, make_algorithm, parse_runner
+from agents.device import choose_compute, choose_device, set_threads
+from agents.eyes import take_encoder
+from experiment import checkpoint
+from experiment.evaluate import evaluate, one_line, save_evaluation
+from experiment.pictures import film
+from experiment.ranges import check
+from experiment.run import CONFIG, Run
+from experiment.runner import Runner
+from experiment.show import show
+
+FILM_SECONDS = 60
+CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
+
+
+def train(name: str, command: Any) -> int:
+    """Make an agent's run and train it; returns the exit code.
+
+    Args:
+        name: of the algorithm, in ALGORITHMS.
+        command: its flags, in the groups common, game, eyes, learner and runner.
+    """
+    common, game = command.common, command.game
+    check(common, game, command.eyes, command.learner, command.runner)
+    device, precision, threads = choose_compute(common.device, common.precision, common.threads)
+    total_steps = common.total_steps or ALGORITHMS[name].total_steps
+    eyes, encoder = take_encoder(command.eyes, game)
+    settings = Settings(name, game, eyes, command.learner, total_steps, common.seed, device, precision, threads)
+    algorithm = make_algorithm(settings, encoder)
+    config = asdict(settings) | {"runner": asdict(command.runner)}
+    run = Run.create(common.out, config, f"{name}-{game.name}-{common.seed}")
+    preset = f" ({game.about['preset']})" if game.ours else ""
+    print(f"{name} learns {game.env}{preset} on {device}, {precision}, {threads} threads", file=sys.stderr)
+    if encoder is not None:
+        spec = encoder.spec
+        print(
+            f"its encoder: {command.eyes.encoder}, {spec.network} for {spec.frames} frames, "
+            f"{spec.objective} on {spec.trained_on}, {eyes.encoder_mode}",
+            file=sys.stderr,
+        )
+    return _run(run, algorithm, settings, command.runner, common.quiet)
+
+
+def resume(run: Run, command: Any) -> int:
+    """Go on with an agent's run; returns the exit code.
+
+    Args:
+        run: its folder, not locked yet.
+        command: with env, total_steps and quiet.
+    """
+    where = str(run.path / CONFIG)
+    settings, runner = Settings.parse(run.config, where, command.env), parse_runner(run.config, where)
+    settings.game.make(1)  # what can't be played is refused before anything is touched
+    run.lock()
+    settings.device = str(choose_device(settings.device))
+    settings.total_steps = command.total_steps or settings.total_steps
+    set_threads(settings.threads)
+    tensors, meta = checkpoint.load(checkpoint.latest(run.path))
+    algorithm = make_algorithm(settings)
+    checkpoint.fit(algorithm.state_dict(), tensors, f"the {settings.algorithm} run in {run.path}")
+    algorithm.load_state_dict(tensors)
+    checkpoint.rewind(run.path, algorithm.steps)
+    run.truncate_metrics(algorithm.steps)
+    if command.total_steps:
+        run.set_total_steps(command.total_steps)
+    print(f"{settings.algorithm} goes on at {algorithm.steps:,} of {settings.total_steps:,} steps", file=sys.stderr)
+    return _run(run, algorithm, settings, runner, command.quiet, meta["seconds"])
+
+
+def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seconds: float | None = None) -> int:
+    make = cache(settings.game.make)  # all evaluations play in the same environments: these may take long to start
+
+    def play(episodes: int, cap: int) -> dict[str, Any]:
+        return evaluate(make, algorithm.act, settings.frames, episodes, CHOOSING_SEED, cap)
+
+    if hasattr(algorithm, "replay"):
+        print(f"the replay takes {algorithm.replay.memory / 1e6:,.1f} MB of memory", file=sys.stderr)
+    runner = Runner(run, algorithm, settings.total_steps, play, config, seconds or 0.0, quiet)
+    complete = runner.train(resumed=seconds is not None)
+    print(f"run: {run.path}", file=sys.stderr)
+    if not complete:
+        return 130
+    if config.evaluate_seconds:
+        _judge(run, config, settings.game.env)
+    return 0
+
+
+def _judge(run: Any, config: Any, env: str) -> None:
+    """Evaluate the best policy for good, and film it."""
+    player = load_player(run.path, env=env)
+    game, frames = player.settings.game, player.settings.frames
+    print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
+    result = evaluate(game.make, player.act, frames, config.final_episodes, score_cap=config.final_cap)
+    result = {**game.about, **result}
+    save_evaluation(run.path / "evaluation.json", result)
+    print(one_line(result), file=sys.stderr)
+    shown, rate = show(game, player.act, frames), game.fps
+    film((frame.picture for frame in islice(shown, FILM_SECONDS * rate)), run.path / "best.mp4", rate)
+    print(f"watch it: python play.py {run.path}   (or open {run.path / 'best.mp4'})", file=sys.stderr)

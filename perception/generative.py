@@ -1,0 +1,99 @@
+"""What ways that draw pictures share: the decoder, the page for people, the errors of what is drawn again."""
+
+from abc import abstractmethod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from perception.dataset import Batch, Split
+from perception.encoder import Encoder
+from perception.pages import panel, tile
+from perception.training import Way
+
+STILL = 4.0  # gray levels: what changes by more from one frame to the next has moved
+CHUNK = 512
+COLUMNS = 8
+
+
+def make_decoder(latents: int, channels: int, frames: int, height: int, width: int) -> nn.Module:
+    """Build what draws pictures: float [batch, latents] to [batch, frames, height, width]."""
+    coarse = (-(-height // 12), -(-width // 12))
+    return nn.Sequential(
+        nn.Linear(latents, 2 * channels * coarse[0] * coarse[1]),
+        nn.ReLU(),
+        nn.Unflatten(1, (2 * channels, *coarse)),  # [batch, 64, 7, 7] of 84 x 84 pixels
+        nn.Conv2d(2 * channels, 9 * channels, 3, padding=1),
+        nn.PixelShuffle(3),  # [batch, 32, 21, 21]
+        nn.ReLU(),
+        nn.Conv2d(channels, 16 * frames, 3, padding=1),
+        nn.PixelShuffle(4),  # [batch, frames, 84, 84]
+        _Crop(height, width),
+    )
+
+
+class _Crop(nn.Module):
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        self.height, self.width = height, width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., : self.height, : self.width]
+
+
+class Generative(Way):
+    """A way that can draw a picture again from its features, and others from chance.
+
+    Args:
+        encoder: what is trained.
+        latents: numbers from which a picture is drawn; by chance they are those of a normal distribution.
+    """
+
+    def __init__(self, encoder: Encoder, latents: int) -> None:
+        super().__init__(encoder)
+        self.latents = latents
+
+    @abstractmethod
+    def encode(self, observations: Tensor) -> Tensor:
+        """Return the latents of stacks, float32 [batch, latents]."""
+
+    @abstractmethod
+    def draw(self, latents: Tensor) -> Tensor:
+        """Draw newest frames in gray levels, float32 [batch, height, width]."""
+
+    @torch.no_grad()
+    def dream(self, count: int, generator: torch.Generator) -> Tensor:
+        """Draw frames from chance, uint8 [count, height, width]."""
+        latents = torch.randn(count, self.latents, generator=generator).to(self.device)
+        return torch.cat([_pixels(self.draw(part)) for part in torch.split(latents, CHUNK)])
+
+    @torch.no_grad()
+    def pictures(self, batch: Batch) -> NDArray[np.uint8]:
+        """Draw frames above what is made of them, and below these, frames drawn from chance."""
+        panels = []
+        drawn = _pixels(self.draw(self.encode(batch.observations.to(self.device))))
+        dreamt = self.dream(len(batch), torch.Generator().manual_seed(0))
+        for start in range(0, len(batch), COLUMNS):
+            for frames in (batch.observations[:, -1], drawn, dreamt):
+                panels += [panel(frame) for frame in frames[start : start + COLUMNS].numpy()]
+        return tile(panels, min(COLUMNS, len(batch)))
+
+    @torch.no_grad()
+    def judge(self, split: Split) -> dict[str, float]:
+        """Measure errors in gray levels: of all pixels, and of those that the bird or whatever moves covers."""
+        everywhere, where_it_moves = [], []
+        for index in np.array_split(np.arange(len(split)), -(-len(split) // CHUNK)):
+            observations = split.batch(index).observations.to(self.device)
+            frame = observations[:, -1].float()
+            errors = (self.draw(self.encode(observations)) - frame).square()
+            everywhere.append(errors.mean().item())
+            if observations.shape[1] > 1:
+                moved = (frame - observations[:, -2].float()).abs() > STILL
+                where_it_moves.append(errors[moved].mean().item())
+        result = {"rms_error": float(np.mean(everywhere)) ** 0.5}
+        return result | ({"rms_error_moving": float(np.nanmean(where_it_moves)) ** 0.5} if where_it_moves else {})
+
+
+def _pixels(drawn: Tensor) -> Tensor:
+    return drawn.round().clamp(0, 255).to(torch.uint8).cpu()

@@ -1,0 +1,91 @@
+"""The GAN: its losses by hand, and that each reaches the weights it is for and no others."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from perception.dataset import Dataset
+from perception.gan import rather, squared_slope
+from tests.perception.recording import open_flappy
+from tests.perception.test_training import make
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_flappy(tmp_path_factory.mktemp("gan") / "flappy", pictures=3000, max_frames=60)
+
+
+def test_who_is_rather_real_by_hand() -> None:
+    real, fake = torch.tensor([2.0, 0.0]), torch.tensor([1.0, 3.0])
+    by_hand = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(3))) / 2
+    assert rather(real, fake).item() == pytest.approx(by_hand, rel=1e-6)
+
+
+class Plane(nn.Module):
+    """D(x, z) = a x + sum z^2: its slope at z is 2 z."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor([[1.0, -2.0], [0.0, 3.0]]))
+
+    def forward(self, picture: Tensor, code: Tensor) -> Tensor:
+        return (picture * self.a).sum((1, 2, 3)) + code.square().sum(1)
+
+
+def test_slopes_by_hand() -> None:
+    judge, code = Plane(), torch.tensor([[1.0], [2.0]])
+    picture = torch.randn(2, 1, 2, 2)
+    slopes = squared_slope(judge, picture, code)
+    assert slopes.item() == pytest.approx(14 + (4 + 16) / 2)
+    slopes.backward()  # of a: the slope at x is a itself
+    torch.testing.assert_close(judge.a.grad, 2 * judge.a.detach())
+
+
+def test_each_loss_reaches_its_own_weights(data: Dataset, tmp_path: Path) -> None:
+    """The judge's gradient is of its own loss with pairs held fixed, the players' of theirs with the judge held."""
+    way: Any = make("encoder-gan", data, tmp_path / "run", 640).way
+    way.train()
+    batch = data.splits["train"].batch(np.arange(32))
+    torch.manual_seed(5)
+    way.loss(batch)[0].backward()
+    got = {name: weight.grad.clone() for name, weight in way.named_parameters()}
+    torch.manual_seed(5)
+    z = torch.randn(32, way.latents)
+    real = (batch.observations.float() - way.encoder.mean) * way.encoder.scale
+    code, drawn = way.encode(batch.observations), way.generator(z)
+    judge_weights = [weight for name, weight in way.named_parameters() if name.startswith("judge")]
+    players = [(name, weight) for name, weight in way.named_parameters() if not name.startswith("judge")]
+    told = F.mse_loss(way.code(way.encoder.body(drawn)), z)
+    theirs = F.softplus(way.judge_pair(real, code) - way.judge_pair(drawn, z)).mean() + told
+    for (name, _), gradient in zip(players, torch.autograd.grad(theirs, [w for _, w in players]), strict=True):
+        torch.testing.assert_close(got[name], gradient, atol=1e-5, rtol=1e-3)
+    fixed = [(real, code.detach()), (drawn.detach(), z)]
+    opinions = [way.judge_pair(*pair) for pair in fixed]
+    slopes = sum(squared_slope(way.judge_pair, picture[:8], chance[:8]) for picture, chance in fixed)
+    own = F.softplus(opinions[1] - opinions[0]).mean() + 500 * slopes
+    for weight, gradient in zip(judge_weights, torch.autograd.grad(own, judge_weights), strict=True):
+        name = next(name for name, other in way.named_parameters() if other is weight)
+        torch.testing.assert_close(got[name], gradient, atol=1e-5, rtol=1e-3)
+
+
+def test_what_is_drawn_comes_nearer_to_what_was_played(data: Dataset, tmp_path: Path) -> None:
+    """Mean pictures of 256 from chance: how far from the mean of those played."""
+    trainer = make("encoder-gan", data, tmp_path / "run", 3840)
+    way: Any = trainer.way
+    played = data.splits["test"].sample(256, np.random.default_rng(0))
+    mean = played.observations[:, -1].float().mean(0)
+
+    def off() -> float:
+        dreamt = way.dream(256, torch.Generator().manual_seed(0)).float().mean(0)
+        return float((dreamt - mean).square().mean().sqrt())
+
+    before = off()
+    while trainer.steps < trainer.total_steps:
+        trainer.step()
+    assert off() < before / 2
