@@ -9,6 +9,7 @@ from typing import Any
 from agents.build import ALGORITHMS, Settings, load_player, make_algorithm, parse_runner
 from agents.device import choose_compute, choose_device, set_threads
 from agents.eyes import take_encoder
+from agents.progress_film import film_progress
 from experiment import checkpoint
 from experiment.evaluate import evaluate, one_line, save_evaluation
 from experiment.pictures import film
@@ -104,4 +105,5 @@ def _judge(run: Any, config: Any, env: str) -> None:
     print(one_line(result), file=sys.stderr)
     shown, rate = show(game, player.act, frames), game.fps
     film((frame.picture for frame in islice(shown, FILM_SECONDS * rate)), run.path / "best.mp4", rate)
+    film_progress(run, env)
     print(f"watch it: python play.py {run.path}   (or open {run.path / 'best.mp4'})", file=sys.stderr)

@@ -19,6 +19,7 @@ from experiment.metrics import Metrics, read_metrics
 from experiment.pictures import learning_curve
 from experiment.progress import Progress
 from experiment.run import Run
+from experiment.stages import keep_stage
 
 BEST = "best"  # the checkpoint of the best evaluation, beside checkpoints/
 
@@ -191,9 +192,11 @@ class Runner:
         wanted = ("score_mean", "score_median", "score_ci95", "score_cap", "reached_cap", "episodes")
         self._log(metrics, {f"eval/{key}": result[key] for key in wanted})
         self._best = max(self._best, result["score_mean"])
+        policy = {key: value for key, value in self.algorithm.state_dict().items() if key.startswith("average.")}
+        meta = self._meta() | {"evaluation": result}
+        keep_stage(self.run.path, self.algorithm.steps, policy, meta)
         if result["score_ci95"][1] >= self._best:
-            policy = {key: value for key, value in self.algorithm.state_dict().items() if key.startswith("average.")}
-            checkpoint.save(self.run.path / BEST, policy, self._meta() | {"evaluation": result})
+            checkpoint.save(self.run.path / BEST, policy, meta)
         return result
 
     def _draw_curve(self) -> None:

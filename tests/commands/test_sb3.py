@@ -39,7 +39,7 @@ def test_trained_resumed_and_played(
     assert train.main([name, *AGENTS[name].split(), *COMMON.split(), *SHORT]) == 0
     names = {path.name for path in Path("run").iterdir()} - {".lock"}
     written = {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", "evaluation.json"}
-    assert names == written | {"curve.png", "best.mp4", ZIP}
+    assert names == written | {"curve.png", "best.mp4", "progress.mp4", "progress.png", "stages", ZIP}
     assert json.loads(Path("run", "config.json").read_text())["config"]["algorithm"] == name
     assert {"train/score", "train/learning_rate", "train/n_updates"} <= read_metrics(Path("run", "metrics.jsonl"))[
         0

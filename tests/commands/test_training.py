@@ -25,7 +25,7 @@ from tests.commands.running import ANSWER, ROOT, SHORT, TINY, command, film_fram
 
 def test_a_run_leaves_what_it_should(trained: Path) -> None:
     names = {path.name for path in trained.iterdir()} - {".lock"}
-    pictures = {"curve.png", "best.mp4"}
+    pictures = {"curve.png", "best.mp4", "progress.mp4", "progress.png", "stages"}
     assert names == {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", "evaluation.json"} | pictures
     config = json.loads((trained / "config.json").read_text())["config"]
     assert config["algorithm"] == "ppo"

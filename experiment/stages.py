@@ -1,0 +1,63 @@
+"""The policies that a run had on its way: enough of them to show later how it learned.
+
+runs/x/stages/000065536/ ...    checkpoints of the policy alone, one an evaluation
+"""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from experiment import checkpoint, files
+from experiment.errors import UserError, explain
+
+FOLDER = "stages"
+MOST = 16  # kept; of more, every other one goes
+
+
+def keep_stage(run: Path, steps: int, policy: dict[str, Tensor], meta: dict[str, Any]) -> None:
+    """Keep a policy; `meta` has its evaluation.
+
+    Raises:
+        UserError: if the disk refuses.
+    """
+    checkpoint.save(run / FOLDER / f"{steps:09d}", policy, meta)
+    stages = _all(run)
+    if len(stages) > MOST:
+        leave(run, stages[::2] if len(stages) % 2 else [*stages[::2], stages[-1]])
+
+
+def leave(run: Path, wanted: list[Path]) -> None:
+    """Delete all stages but these.
+
+    Raises:
+        UserError: if the disk refuses.
+    """
+    with explain(f"delete old stages in {run}"):
+        for path in _all(run):
+            if path not in wanted:
+                files.discard(path)
+        for leftover in (run / FOLDER).glob(f"{files.TEMPORARY}*"):
+            shutil.rmtree(leftover)
+
+
+def choose(run: Path) -> list[Path]:
+    """Choose what tells of the way: the first stage, and the one that came nearest to half of the best's score."""
+    scores: dict[Path, float] = {}
+    for path in _all(run):
+        try:
+            scores[path] = float(checkpoint.load(path)[1]["evaluation"]["score_mean"])
+        except (UserError, KeyError, TypeError):  # damaged; it is for a film, no more
+            continue
+    first, *later = [*scores] or [None]
+    if first is None:
+        return []
+    half = (scores[first] + max(scores.values())) / 2
+    middle = min(later[:-1], key=lambda path: abs(scores[path] - half), default=None)
+    return [first] if middle is None else [first, middle]
+
+
+def _all(run: Path) -> list[Path]:
+    folder = run / FOLDER
+    return sorted(path for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []

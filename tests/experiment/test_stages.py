@@ -1,0 +1,54 @@
+"""Which policies of a run's way are kept, and which are chosen to tell of it."""
+
+import itertools
+from pathlib import Path
+
+import torch
+
+from experiment.stages import FOLDER, MOST, choose, keep_stage, leave
+
+
+def keep(run: Path, scores: dict[int, float]) -> None:
+    for steps, score in scores.items():
+        keep_stage(run, steps, {"average.x": torch.tensor(score)}, {"evaluation": {"score_mean": score}})
+
+
+def names(paths: list[Path]) -> list[int]:
+    return [int(path.name) for path in paths]
+
+
+def kept(run: Path) -> list[int]:
+    return sorted(int(path.name) for path in (run / FOLDER).iterdir())
+
+
+def test_the_first_and_what_is_nearest_to_half_of_the_best(tmp_path: Path) -> None:
+    keep(tmp_path, {10: 2.0, 20: 30.0, 30: 61.0, 40: 100.0, 50: 98.0})
+    assert names(choose(tmp_path)) == [10, 30]  # 51 is half way from 2 to 100
+
+
+def test_the_last_is_never_the_middle(tmp_path: Path) -> None:
+    keep(tmp_path, {10: 2.0, 20: 3.0})
+    assert names(choose(tmp_path)) == [10]
+    assert choose(tmp_path / "nowhere") == []
+
+
+def test_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
+    keep(tmp_path, {10: 2.0, 20: 3.0, 30: 4.0})
+    next((tmp_path / FOLDER / "000000010").iterdir()).write_text("x")
+    assert names(choose(tmp_path)) == [20]
+
+
+def test_of_many_the_first_the_newest_and_some_between_stay(tmp_path: Path) -> None:
+    for steps in range(1, 200):
+        keep(tmp_path, {steps: float(steps)})
+        found = kept(tmp_path)
+        assert len(found) <= MOST
+        assert (found[0], found[-1]) == (1, steps)
+    gaps = [b - a for a, b in itertools.pairwise(found)]
+    assert max(gaps) < 200 / 4
+
+
+def test_all_others_go(tmp_path: Path) -> None:
+    keep(tmp_path, {10: 2.0, 20: 30.0, 30: 61.0})
+    leave(tmp_path, [tmp_path / FOLDER / "000000020"])
+    assert kept(tmp_path) == [20]
