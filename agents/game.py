@@ -41,6 +41,8 @@ class GameConfig:
     """of others: an episode begins with 0 to so many frames of action 0"""
     life_loss: bool = False
     """of others: in training a lost life ends an episode, but not the game"""
+    bins: int = 0
+    """of others with Box actions: positions that each number can have; 0 for 3 to 11, by how many numbers there are"""
     workers: int | None = None
     """of others: processes that play them, 0 for this one alone; if not given a short measurement chooses"""
     env_seconds: float = 60.0
@@ -76,6 +78,8 @@ class GameConfig:
             raise UserError(f"{self.env} has no presets")
         for name in look.keys() & inspect.signature(AdaptedVectorEnv).parameters.keys():
             raise UserError(f"--env-arg {name} can't be set: Wingbeat sets it itself")
+        if self.bins == 1:
+            raise UserError("--bins 1 leaves nothing to choose from; it must be at least 2")
         if not 0 <= self.sticky < 1:
             raise UserError(f"--sticky must be a probability below 1, not {self.sticky}")
         settings.pop("frame_skip", None)  # whoever shows every frame of our games shows one a decision of others
@@ -88,6 +92,7 @@ class GameConfig:
             no_ops=self.no_ops,
             life_loss=training and self.life_loss,
             clip_rewards=training and atari,
+            bins=self.bins,
         )
         # One alone is made to be looked at: for its spaces, or in a window.
         hosting = Hosting(0 if num_envs == 1 and not training else self.workers, self.env_seconds, self.on_env_error)
@@ -99,7 +104,7 @@ class GameConfig:
 
     def _refuse_for_ours(self) -> None:
         plain = GameConfig()
-        for name in ("pixels", "screen", "sticky", "no_ops", "life_loss", "workers", "on_env_error"):
+        for name in ("pixels", "screen", "sticky", "no_ops", "life_loss", "bins", "workers", "on_env_error"):
             if getattr(self, name) != getattr(plain, name):
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} is for environments of others; {self.env} is one of Wingbeat's own games")

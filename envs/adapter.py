@@ -43,7 +43,8 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
 
     Observations: pictures as uint8 [n, 1, height, width], gray and reduced by area averaging; all else that is of one
     size as a state of d numbers, float32 [n, 1, 1, d]: a picture one pixel high.
-    Actions: Discrete; of MultiDiscrete ones every combination is an action. Autoreset is next-step, as in
+    Actions: Discrete; of MultiDiscrete ones every combination is an action, and of a Box every combination of some
+    positions of its numbers, see `envs.guest.bins`. Autoreset is next-step, as in
     `GameVectorEnv`.
 
     What an environment in another process does is bit for bit what it does in this one.

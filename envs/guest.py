@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -22,7 +23,8 @@ FAMILIES = {  # how ids begin whose packages register them only once these are i
     "BabyAI-": ("minigrid", "minigrid"),
     "FlappyBird-v0": ("flappy_bird_gymnasium", "flappy-bird-gymnasium"),
 }
-MOST_ACTIONS = 4096  # combinations of a MultiDiscrete space
+MOST_ACTIONS = 4096  # combinations of a MultiDiscrete space, or of a Box's bins
+MANY_ACTIONS, MOST_BINS = 1000, 11  # up to which bins are made unasked
 SIMPLE_NAME = re.compile(r"[\w.]+:[A-Za-z_]\w*")
 
 
@@ -139,12 +141,17 @@ class Guest:
 
     def _count_actions(self) -> int:
         space = self.env.action_space
+        self._bins: list[NDArray[Any]] = []
         if isinstance(space, spaces.Discrete):
             return int(space.n)
         if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1 and np.prod(space.nvec) <= MOST_ACTIONS:
             return int(np.prod(space.nvec))
+        if isinstance(space, spaces.Box) and space.is_bounded():
+            self._bins = bins(space, self.screen.bins)
+            if (count := math.prod(map(len, self._bins))) <= MOST_ACTIONS:
+                return count
         raise ValueError(
-            f"{self.env_id} takes {space}; only Discrete actions are known, and MultiDiscrete ones of at most "
+            f"{self.env_id} takes {space}; actions may be Discrete, MultiDiscrete or a Box with bounds, of at most "
             f"{MOST_ACTIONS} combinations"
         )
 
@@ -229,6 +236,10 @@ class Guest:
         space = self.env.action_space
         if isinstance(space, spaces.MultiDiscrete):
             return np.array(np.unravel_index(action, space.nvec)) + space.start
+        if isinstance(space, spaces.Box):
+            places = np.unravel_index(action, [len(positions) for positions in self._bins])
+            numbers = [positions[place] for positions, place in zip(self._bins, places, strict=True)]
+            return np.array(numbers, space.dtype).reshape(space.shape)
         assert isinstance(space, spaces.Discrete)
         return action + space.start.item()
 
@@ -264,6 +275,23 @@ class Guest:
         out.reshape(-1)[:] = numbers.reshape(-1)
         if not np.isfinite(out).all():
             raise ValueError(f"the observation is not finite: {numbers}")
+
+
+def bins(space: spaces.Box, count: int = 0) -> list[NDArray[Any]]:
+    """Choose positions of a Box's numbers, from the lowest to the highest in even steps.
+
+    Args:
+        space: with bounds.
+        count: of each number; 0 for an odd one of at most 11, with no more than a thousand combinations unless it
+            is 3. An odd number of positions has the middle among them, which is mostly rest.
+
+    Returns:
+        positions [count] of each number.
+    """
+    low, high = space.low.reshape(-1), space.high.reshape(-1)
+    fitting = (k for k in range(MOST_BINS, 1, -2) if k ** len(low) <= MANY_ACTIONS)
+    count = count or next(fitting, 3)
+    return [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
 
 
 def _parts(space: spaces.Space[Any]) -> list[spaces.Space[Any]]:

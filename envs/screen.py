@@ -1,4 +1,4 @@
-"""How an agent sees pictures that are not our own: gray, and reduced by area averaging."""
+"""What lies between an environment and the agent: pictures gray and reduced, frames skipped, numbers in bins."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +25,7 @@ class Screen:
         no_ops: an episode begins with 0 to so many frames of action 0 (Mnih et al. 2015).
         life_loss: losing a life ends an episode, but the game goes on; for environments whose info has `lives`.
         clip_rewards: the agent gets only the sign of a reward; scores keep all of it.
+        bins: positions that each number of a Box action can have; 0 for a fitting number of them.
         size: the larger side of a picture is at most so many pixels; pictures are never enlarged.
     """
 
@@ -35,6 +36,7 @@ class Screen:
     no_ops: int = 0
     life_loss: bool = False
     clip_rewards: bool = False
+    bins: int = 0
     size: int = 84
 
     def small(self, height: int, width: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ MAY_BE_ZERO = {
     "seed", "threads", "keep", "evaluate_seconds", "max_seconds", "learning_starts", "exploration",
     "exploration_steps", "epsilon", "gamma", "final_gamma", "gae_lambda", "final_gae_lambda", "q_lambda",
     "entropy_coef", "value_coef", "averaging", "muon_rate", "prioritized", "importance", "ent_coef", "vf_coef",
-    "exploration_final_eps", "sticky", "no_ops", "workers", "noise", "beta1", "slope", "latent_coef",
+    "exploration_final_eps", "sticky", "no_ops", "bins", "workers", "noise", "beta1", "slope", "latent_coef",
     "detection_coef", "numbers_coef", "beta", "moving", "shift", "shift_share", "momentum",
 }  # fmt: skip
 AT_MOST_ONE = {

@@ -57,7 +57,9 @@ class Film(gym.Env[Any, Any]):
 class Parts(gym.Env[Any, Any]):
     """A dict of numbers, and actions of several parts; the observation tells what the last action was."""
 
-    def __init__(self, picture: bool = False, text: bool = False, levers: int = 3) -> None:
+    def __init__(
+        self, picture: bool = False, text: bool = False, levers: int = 3, pushes: int = 0, most: float = 1.0
+    ) -> None:
         parts: dict[str, spaces.Space[Any]] = {
             "last": spaces.Box(-1, 100, (2,), np.float64),
             "place": spaces.Discrete(4),
@@ -67,14 +69,17 @@ class Parts(gym.Env[Any, Any]):
         if text:
             parts["speech"] = spaces.Sequence(spaces.Discrete(2))
         self.observation_space = spaces.Dict(parts)
-        self.action_space = spaces.MultiDiscrete([2, levers])
+        self.action_space: spaces.Space[Any] = spaces.MultiDiscrete([2, levers])
+        if pushes:
+            self.action_space = spaces.Box(-most, most, (pushes,), np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         return {"last": np.array([-1.0, -1.0]), "place": 2}, {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        return {"last": np.asarray(action, np.float64), "place": 3}, 0.0, False, False, {}
+        assert self.action_space.contains(action)
+        return {"last": np.asarray(action, np.float64)[:2], "place": 3}, 0.0, False, False, {}
 
 
 class Blind(gym.Env[Any, Any]):

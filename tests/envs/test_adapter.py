@@ -71,7 +71,7 @@ def test_going_on_begins_new_episodes_always_the_same_ones() -> None:
         ("Nothing-v0", {}, "can't be made"),
         ("nobody:Nothing-v0", {}, "can't be made"),
         ("CartPole-v1", {"mass": 3}, "can't be made"),
-        ("Pendulum-v1", {}, "only Discrete actions"),
+        ("tests.envs.screens:Parts", {"pushes": 9}, "at most 4096 combinations"),
     ],
 )
 def test_what_does_not_fit_is_refused(env_id: str, settings: dict[str, Any], why: str) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from PIL import Image
 
 from envs.adapter import AdaptedVectorEnv
-from envs.guest import FAMILIES, Guest
+from envs.guest import FAMILIES, Guest, bins
 from envs.screen import Screen, gray, picture_size, shrink
 
 FILM = "tests.envs.screens:Film"
@@ -166,12 +167,32 @@ def test_parts_become_numbers_and_combinations_actions() -> None:
     assert shown[:, 0, 0, 2:].tolist() == [[0, 0, 0, 1]] * 6
 
 
+def test_positions_of_a_boxs_numbers_are_combined() -> None:
+    envs = AdaptedVectorEnv("tests.envs.screens:Parts", 9, screen=Screen(bins=3), pushes=2, most=2.0)
+    assert envs.single_action_space.n == 9  # type: ignore[attr-defined]
+    envs.reset(seed=0)
+    shown, *_ = envs.step(np.arange(9))
+    assert shown[:, 0, 0, :2].tolist() == [[x, y] for x in (-2, 0, 2) for y in (-2, 0, 2)]
+
+
+@pytest.mark.parametrize(("numbers", "count"), [(1, 11), (2, 11), (3, 9), (4, 5), (5, 3), (6, 3), (7, 3)])
+def test_bins_are_as_many_as_fit_and_have_a_middle(numbers: int, count: int) -> None:
+    low, high = np.full(numbers, -3, np.float32), np.full(numbers, 1, np.float32)
+    found = bins(spaces.Box(low, high))
+    assert [len(positions) for positions in found] == [count] * numbers
+    for positions in found:
+        assert (positions[0], positions[count // 2], positions[-1]) == (-3, -1, 1)
+
+
 @pytest.mark.parametrize(
     ("env_id", "screen", "settings", "why"),
     [
         ("tests.envs.screens:Parts", Screen(), {"picture": True}, "pictures among other things, .*--pixels"),
         ("tests.envs.screens:Parts", Screen(), {"text": True}, "not of one size; try --pixels"),
         ("tests.envs.screens:Parts", Screen(), {"levers": 5000}, "at most 4096 combinations"),
+        ("tests.envs.screens:Parts", Screen(), {"pushes": 8}, "at most 4096 combinations"),
+        ("tests.envs.screens:Parts", Screen(), {"pushes": 2, "most": np.inf}, "a Box with bounds"),
+        ("tests.envs.screens:Parts", Screen(bins=65), {"pushes": 2}, "at most 4096 combinations"),
         ("tests.envs.screens:Blind", Screen(pixels=True), {}, "can't be seen as pixels: NotImplementedError"),
         ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Parts, Blind"),
         ("tests.envs.faulty:make_nothing", Screen(), {}, "NoneType, which is no gymnasium.Env"),
