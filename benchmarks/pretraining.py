@@ -1,9 +1,11 @@
 """When do eyes trained beforehand pay? Frames and seconds to 20 and 50 pipes, beside an agent that begins from scratch.
 
     python -m benchmarks.pretraining --ways supervised random --modes frozen --agents ppo --seeds 5
+    python -m benchmarks.pretraining --env-arg theme=night --out runs/night          # eyes that have seen only the day
+    python -m benchmarks.pretraining --env wingbeat/Pong-v0 --bars 3 --out runs/pong     # or only Flappy Bird
 
-One dataset is played, each encoder is trained on it once, and each agent plays Flappy Bird with each encoder, frozen or
-trained further, over seeds. Scratch and every other row of an agent share seeds and settings. All is left in `--out`:
+One dataset of Flappy Bird is played, each encoder is trained on it once, and each agent plays with each encoder, frozen
+or trained further, over seeds. Scratch and every other row of an agent share seeds and settings. All is left in `--out`:
 what is there already is not made again, so a run that was stopped goes on.
 
 What an encoder cost beforehand, the pictures that were played for it and the seconds of recording and training, is left
@@ -26,6 +28,7 @@ from rich.table import Table
 
 from agents.build import load_player
 from agents.device import set_threads
+from agents.game import GameConfig
 from benchmarks.common import machine, print_json
 from benchmarks.time_to_solve import judge, median
 from experiment import checkpoint, files
@@ -33,11 +36,9 @@ from experiment.command import main_line, parse
 from experiment.errors import UserError
 from perception.saving import FOLDER
 
-Way = Literal["random", "supervised", "lstm", "vae", "contrastive", "inverse"]
+Way = Literal["random", "supervised", "lstm", "gan", "vae", "dbn", "contrastive", "inverse"]
 Mode = Literal["frozen", "finetune"]
 Agent = Literal["ppo", "dqn"]
-BARS = (20.0, 50.0)
-CAP = 100  # pipes at which the episodes that judge end: twice the higher bar
 RESAMPLES = 10_000
 
 
@@ -55,6 +56,12 @@ class Settings:
     """runs of each, with seeds first_seed, first_seed + 1, ..."""
     first_seed: int = 0
     """the first run's seed"""
+    env: str = GameConfig.env
+    """what the agents play; the encoders have seen Flappy Bird"""
+    env_arg: tuple[str, ...] = ()
+    """the look in which they play, as theme=night or pipe_color=red; the encoders have seen the usual one"""
+    bars: tuple[float, ...] = (20.0, 50.0)
+    """mean scores that are to be reached; episodes that judge end at twice the highest"""
     limit: float = 150.0
     """seconds after which an agent's run is stopped, whatever it has reached"""
     every: float = 5.0
@@ -142,21 +149,22 @@ def pretrain(way: str, settings: Settings) -> dict[str, float]:
 def measure(cell: Cell, seed: int, settings: Settings) -> dict[str, Any]:
     """Train an agent and find when it passed each bar; see `benchmarks.time_to_solve`."""
     folder = settings.out / "agents" / f"{cell.name}-{seed}"
-    words = [cell.agent, f"--seed={seed}", "--evaluate-seconds=0", "--keep=0"]
+    words = [cell.agent, f"--seed={seed}", "--evaluate-seconds=0", "--keep=0", f"--env={settings.env}"]
+    words += ["--env-arg", *settings.env_arg] if settings.env_arg else []
     words += [f"--checkpoint-seconds={settings.every}", f"--max-seconds={settings.limit}"]
     if cell.mode:
         words += [f"--encoder={settings.out / cell.way / FOLDER}", f"--encoder-mode={cell.mode}"]
     command(words, folder)
     answer: dict[str, Any] = {"seed": seed}
     for path in sorted((folder / "checkpoints").iterdir()):
-        result = judge(load_player(path, "cpu"), CAP)
+        result = judge(load_player(path, "cpu"), round(2 * max(settings.bars)))
         assert result is not None
         _, meta = checkpoint.load(path)
-        for bar in BARS:
+        for bar in settings.bars:
             if result["score_mean"] >= bar and f"frames_{bar:g}" not in answer:
                 answer |= {f"frames_{bar:g}": 2 * meta["steps"], f"seconds_{bar:g}": meta["seconds"]}
         answer["at_end"] = {"frames": 2 * meta["steps"], "seconds": meta["seconds"], "score_mean": result["score_mean"]}
-        if f"frames_{BARS[-1]:g}" in answer:
+        if f"frames_{max(settings.bars):g}" in answer:
             break
     return answer
 
@@ -181,14 +189,16 @@ def ratio(mine: Sequence[float | None], scratch: Sequence[float | None]) -> dict
     return dict(zip(("ratio", "low", "high"), finite, strict=True))
 
 
-def compare(runs: dict[Cell, list[dict[str, Any]]], costs: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+def compare(
+    runs: dict[Cell, list[dict[str, Any]]], costs: dict[str, dict[str, float]], bars: Sequence[float]
+) -> list[dict[str, Any]]:
     """Make the table's rows: medians, and ratios to scratch with and without what the encoder cost."""
     rows = []
     for cell, mine in runs.items():
         scratch = runs[Cell(cell.agent, "scratch", "")]
         row: dict[str, Any] = {**asdict(cell), "seeds": len(mine), "runs": mine}
         cost = costs.get(cell.way, {"frames": 0.0, "seconds": 0.0})
-        for bar in (f"{bar:g}" for bar in BARS):
+        for bar in (f"{bar:g}" for bar in bars):
             row[f"reached_{bar}"] = sum(f"frames_{bar}" in run for run in mine)
             for what in ("frames", "seconds"):
                 key = f"{what}_{bar}"
@@ -204,7 +214,7 @@ def compare(runs: dict[Cell, list[dict[str, Any]]], costs: dict[str, dict[str, f
 
 def table(rows: Sequence[dict[str, Any]], bar: float) -> Table:
     """Make the table of one bar for people."""
-    title = f"Flappy Bird, a mean of {bar:g} pipes; ratios to scratch, 95% intervals"
+    title = f"A mean score of {bar:g}; ratios to scratch, 95% intervals"
     columns = (
         "agent",
         "encoder",
@@ -234,12 +244,12 @@ def _interval(value: dict[str, float | None] | None) -> str:
     return f"{middle} ({low} to {high})"
 
 
-def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+def plot(rows: Sequence[dict[str, Any]], bars: Sequence[float], path: Path) -> None:
     """Draw every seed's frames to each bar; a run that never got there is a cross at the right edge."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 1.2 + 0.4 * len(rows)), layout="constrained")
-    for axes, bar in zip(figure.subplots(1, len(BARS), sharey=True), BARS, strict=True):
+    for axes, bar in zip(figure.subplots(1, len(bars), sharey=True, squeeze=False)[0], bars, strict=True):
         key = f"frames_{bar:g}"
         ends = [run["at_end"]["frames"] for row in rows for run in row["runs"]]
         for y, row in enumerate(rows):
@@ -250,7 +260,7 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
             if row[key] is not None:
                 axes.plot([row[key]], [y], "|", color="black", markersize=18)
         axes.set_xscale("log")
-        axes.set_xlabel(f"frames played to a mean of {bar:g} pipes")
+        axes.set_xlabel(f"frames played to a mean score of {bar:g}")
         axes.set_yticks(range(len(rows)), [f"{row['agent']}, {row['way']} {row['mode']}".strip() for row in rows])
         axes.invert_yaxis()
     figure.savefig(path, dpi=120)
@@ -262,15 +272,16 @@ def main(argv: list[str]) -> int:
     for name in ("seeds", "limit", "every", "pictures"):
         if getattr(settings, name) <= 0:
             raise UserError(f"--{name} must be more than 0")
+    if not settings.bars:
+        raise UserError("--bars names no score to be reached")
     set_threads(0)
-    chosen = {
-        key: value for key, value in asdict(settings).items() if key in ("pictures", "encoder_steps", "limit", "every")
-    }
+    kept = ("pictures", "encoder_steps", "env", "env_arg", "bars", "limit", "every")
+    chosen = json.loads(json.dumps({key: value for key, value in asdict(settings).items() if key in kept}))
     if settings.out.exists() and any(settings.out.iterdir()) and not (settings.out / "settings.json").exists():
         raise UserError(f"{settings.out} holds something else; choose another --out")
-    kept = once(settings.out / "settings.json", lambda: chosen)
-    if kept != chosen:
-        raise UserError(f"{settings.out} was made with other settings, {kept}; choose another --out")
+    there = once(settings.out / "settings.json", lambda: chosen)
+    if there != chosen:
+        raise UserError(f"{settings.out} was made with other settings, {there}; choose another --out")
     costs = {way: pretrain(way, settings) for way in settings.ways}
     runs: dict[Cell, list[dict[str, Any]]] = {cell: [] for cell in cells(settings)}
     for seed in range(settings.first_seed, settings.first_seed + settings.seeds):
@@ -278,13 +289,13 @@ def main(argv: list[str]) -> int:
             answer = settings.out / "agents" / f"{cell.name}-{seed}.json"
             found.append(once(answer, lambda cell=cell, seed=seed: measure(cell, seed, settings)))  # type: ignore[misc]
             print(f"{cell.name}: {json.dumps(found[-1])}", file=sys.stderr, flush=True)
-    rows = compare(runs, costs)
-    plot(rows, settings.out / "pretraining.png")
+    rows = compare(runs, costs, settings.bars)
+    plot(rows, settings.bars, settings.out / "pretraining.png")
     if settings.json:
-        about = {"benchmark": "pretraining", "machine": machine("torch", "numba"), **chosen, "bars": BARS, "cap": CAP}
+        about = {"benchmark": "pretraining", "machine": machine("torch", "numba"), **chosen}
         print_json({**about, "costs": costs, "rows": rows})
         return 0
-    for bar in BARS:
+    for bar in settings.bars:
         Console(width=None if sys.stdout.isatty() else 160).print(table(rows, bar))
     print(f"plot: {settings.out / 'pretraining.png'}")
     return 0

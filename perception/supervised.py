@@ -119,7 +119,7 @@ class Supervised(Way):
         total = self.config.numbers_coef * logs["numbers"]
         if self.config.detection_coef:
             heat, maps = self._maps(features)
-            boxes, labels = self._true(batch)
+            boxes, labels = self.boxes(batch)
             targets = make_targets(boxes, labels, len(self.classes), self.grid)
             logs["heat"] = focal_loss(heat, targets.heat, targets.center.sum())
             logs["boxes"] = box_loss(maps, targets)
@@ -129,7 +129,7 @@ class Supervised(Way):
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
         """Draw sprites as they are (green) and as they are found (orange), and numbers likewise."""
         told, found = self.tell(batch.observations)
-        boxes, labels = (x.cpu() for x in self._true(batch))
+        boxes, labels = (x.cpu() for x in self.boxes(batch))
         panels = []
         for i in range(len(batch)):
             lines = [
@@ -152,7 +152,7 @@ class Supervised(Way):
             told.append(numbers)
             if len(found) < JUDGED:
                 found += list(boxes)
-                places, labels = (x.cpu().numpy() for x in self._true(batch))
+                places, labels = (x.cpu().numpy() for x in self.boxes(batch))
                 true += [
                     (place[label >= 0].astype(np.float64), label[label >= 0])
                     for place, label in zip(places, labels, strict=True)
@@ -174,7 +174,7 @@ class Supervised(Way):
         maps = self.decoder(features)[:, :, : self.grid[0], : self.grid[1]].float()
         return maps[:, : len(self.classes)], maps[:, len(self.classes) :]
 
-    def _true(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def boxes(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the sprites' boxes in the picture's pixels, float [batch, sprites, 4], and classes, -1 for none."""
         boxes = batch.boxes
         labels = torch.where(boxes[..., 0] >= 0, self._class_of[boxes[..., 0].clamp(min=0).long()], -1)

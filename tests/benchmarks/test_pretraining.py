@@ -37,13 +37,13 @@ def test_what_an_encoder_cost_is_left_out_and_added_in() -> None:
         return {**found, "at_end": {"frames": 9.0, "seconds": 9.0, "score_mean": 1.0}}
 
     scratch, mine = Cell("ppo", "scratch", ""), Cell("ppo", "vae", "frozen")
-    rows = compare({scratch: [run(100.0)], mine: [run(50.0)]}, {"vae": {"frames": 30.0, "seconds": 15.0}})
+    rows = compare({scratch: [run(100.0)], mine: [run(50.0)]}, {"vae": {"frames": 30.0, "seconds": 15.0}}, (20.0, 50.0))
     assert "frames_20_ratio" not in rows[0]
     assert rows[1]["frames_20"] == 50.0
     assert rows[1]["frames_20_ratio"]["ratio"] == 0.5
     assert rows[1]["frames_20_ratio_with_cost"]["ratio"] == 0.8
     assert rows[1]["seconds_20_ratio_with_cost"]["ratio"] == 2.0
-    rows = compare({scratch: [run(100.0)], mine: [run(50.0), run(None)]}, {})
+    rows = compare({scratch: [run(100.0)], mine: [run(50.0), run(None)]}, {}, (20.0, 50.0))
     assert (rows[1]["reached_20"], rows[1]["seeds"], rows[1]["frames_20"]) == (1, 2, None)
     assert (rows[1]["reached_50"], rows[1]["frames_50_ratio"]["ratio"]) == (0, None)
 
@@ -51,7 +51,7 @@ def test_what_an_encoder_cost_is_left_out_and_added_in() -> None:
 def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A bar of no pipes is passed at once, and nobody passes fifty after a few steps."""
+    """A bar of no pipes is passed at once, and nobody passes one, by night, after a few steps."""
     short, real = ["--total-steps=128", "--num-envs=2", "--rollout-steps=8", "--threads=1", "--precision=fp32"], command
     monkeypatch.setattr(
         pretraining, "command", lambda words, out: real([*words, *(short if words[0] == "ppo" else [])], out)
@@ -61,21 +61,23 @@ def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
     (left / "config.json").write_text("{")
     with pytest.raises(UserError, match="holds something else"):
         main(["--seeds", "1", "--out", str(tmp_path / "out")])
-    settings = {"pictures": 3000, "encoder_steps": 0, "limit": 150.0, "every": 30.0}
+    settings = {"pictures": 3000, "encoder_steps": 0, "limit": 150.0, "every": 30.0, "bars": [0.0, 1.0]}
+    settings |= {"env": "wingbeat/FlappyBird-v0", "env_arg": ["theme=night"]}
     (tmp_path / "out" / "settings.json").write_text(json.dumps(settings))
-    monkeypatch.setattr(pretraining, "BARS", (0.0, 50.0))
-    monkeypatch.setattr(pretraining, "CAP", 2)
     words = ["--ways", "random", "--modes", "frozen", "--agents", "ppo", "--seeds", "1", "--every", "30", "--json"]
-    words += ["--pictures", "3000", "--out", str(tmp_path / "out")]
+    words += ["--pictures", "3000", "--out", str(tmp_path / "out"), "--bars", "0", "1", "--env-arg", "theme=night"]
     assert main(words) == 0
     answer = json.loads(capsys.readouterr().out)
     scratch, frozen = answer["rows"]
     assert (scratch["way"], frozen["way"], frozen["mode"]) == ("scratch", "random", "frozen")
     for row in (scratch, frozen):
-        assert (row["reached_0"], row["reached_50"], row["frames_50"]) == (1, 0, None)
+        assert (row["reached_0"], row["reached_1"], row["frames_1"]) == (1, 0, None)
         assert row["frames_0"] == 2 * 128
     assert math.isclose(frozen["frames_0_ratio"]["ratio"], frozen["frames_0"] / scratch["frames_0"], rel_tol=1e-4)
     assert answer["costs"]["random"]["frames"] == 6000
+    config = json.loads((tmp_path / "out" / "agents" / "ppo-scratch-0" / "config.json").read_text())["config"]
+    assert config["game"]["env_arg"] == ["theme=night"]
+    assert json.loads((tmp_path / "out" / "data" / "dataset.json").read_text())["look"] == {}
     assert (tmp_path / "out" / "pretraining.png").stat().st_size > 5000
     monkeypatch.setattr(pretraining, "command", lambda words, out: pytest.fail(f"made again: {words}"))
     assert main(words) == 0
@@ -85,6 +87,6 @@ def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    for words in (["--seeds", "0"], ["--limit", "0"], ["--ways", "gan"]):
+    for words in (["--seeds", "0"], ["--limit", "0"], ["--ways", "bert"]):
         with pytest.raises(UserError, match=words[0]):
             main(words)

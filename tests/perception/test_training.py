@@ -122,7 +122,7 @@ def test_what_never_moves_is_not_to_be_found(data: Dataset, tmp_path: Path) -> N
     way: Any = make("encoder-supervised", data, tmp_path / "run", 640).way
     assert way.classes == ["pipe", "bird"]
     batch = data.splits["test"].batch(np.arange(10))
-    boxes, labels = way._true(batch)
+    boxes, labels = way.boxes(batch)
     for i in range(10):
         bird = batch.boxes[i][batch.boxes[i, :, 0] == data.envs.labels.index("bird")][0]
         mine = boxes[i][labels[i] == way.classes.index("bird")][0]
