@@ -5,8 +5,8 @@
     python -m benchmarks.pretraining --env wingbeat/Pong-v0 --bars 3 --out runs/pong     # or only Flappy Bird
 
 One dataset of Flappy Bird is played, each encoder is trained on it once, and each agent plays with each encoder, frozen
-or trained further, over seeds. Scratch and every other row of an agent share seeds and settings. All is left in `--out`:
-what is there already is not made again, so a run that was stopped goes on.
+or trained further, over seeds. Scratch and every other row of an agent share seeds and settings. All is left in
+`--out`: what is there already is not made again, so a run that was stopped goes on.
 
 What an encoder cost beforehand, the pictures that were played for it and the seconds of recording and training, is left
 out of one pair of columns and added in the other.
