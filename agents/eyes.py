@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from agents.game import GameConfig
 from experiment.errors import UserError
@@ -24,6 +26,8 @@ class EyesConfig:
     """the last frames seen, stacked in one observation; 2, or as a trained encoder has it"""
     feature_dim: int | None = None
     """length of the feature vector; 256, or as a trained encoder has it"""
+    trained: Annotated[str, tyro.conf.Suppress] = ""
+    """the folder that a trained encoder came from"""
 
 
 def take_encoder(eyes: EyesConfig, game: GameConfig) -> tuple[EyesConfig, Encoder | None]:
@@ -35,7 +39,7 @@ def take_encoder(eyes: EyesConfig, game: GameConfig) -> tuple[EyesConfig, Encode
 
     Returns:
         settings that name the encoder's network, its frames, its features and how it goes on, so that the run needs
-        its folder no more; and the encoder, None if there is nothing to load.
+        its folder no more, but for the window; and the encoder, None if there is nothing to load.
 
     Raises:
         UserError: if it is damaged, or does not fit the game or the flags.
@@ -72,5 +76,6 @@ def take_encoder(eyes: EyesConfig, game: GameConfig) -> tuple[EyesConfig, Encode
         encoder_mode="frozen" if eyes.encoder_mode == "frozen" else "finetune",
         frames=spec.frames,
         feature_dim=spec.feature_dim,
+        trained=str(path),
     )
     return settled, encoder

@@ -15,7 +15,9 @@ def contender(path: Path, player: Player) -> Contender:
     """Let the agent of a run's folder, or of one of its checkpoints, play in the window."""
     renew = _renewing(path, player) if (path / CONFIG).is_file() else None  # a checkpoint stays as it is
     name = path.resolve().name if renew else f"{_run_of(path)} {player.steps:,}"
-    return Contender(name, player.act, player.settings.frames, looks_of(player.act), renew)
+    return Contender(
+        name, player.act, player.settings.frames, looks_of(player.act, player.settings.eyes.trained), renew
+    )
 
 
 def _run_of(path: Path) -> str:

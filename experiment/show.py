@@ -14,8 +14,8 @@ from envs.stack import FrameStack
 from experiment.evaluate import FRESH, begin
 from experiment.thought import Thought
 
-Look = Callable[[Any, Tensor], NDArray[np.float32] | None]
-"""What is to be seen of an agent besides its answers: (policy, [1, frames, height, width]) to float32, or nothing."""
+Look = Callable[[Any, Tensor], NDArray[Any] | None]
+"""What is to be seen of an agent besides its answers: (policy, [1, frames, height, width]) to an array, or nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Decision:
     preferences: NDArray[np.float32] | None
     probable: bool
     value: float | None
-    looks: Mapping[str, NDArray[np.float32] | None] = field(default_factory=dict)
+    looks: Mapping[str, NDArray[Any] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,6 +80,11 @@ class Generative(Way):
         return tile(panels, min(COLUMNS, len(batch)))
 
     @torch.no_grad()
+    def retell(self, observations: Tensor) -> NDArray[np.uint8]:
+        """Draw the newest frame of the first of these stacks again, [height, width, 3]."""
+        return np.repeat(_pixels(self.draw(self.encode(observations[:1].to(self.device))))[0, ..., None].numpy(), 3, -1)
+
+    @torch.no_grad()
     def judge(self, split: Split) -> dict[str, float]:
         """Measure errors in gray levels: of all pixels, and of those that the bird or whatever moves covers."""
         everywhere, where_it_moves = [], []

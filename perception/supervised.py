@@ -141,6 +141,13 @@ class Supervised(Way):
             panels.append(panel(newest, lines, boxes[i][labels[i] >= 0].tolist(), likely.tolist()))
         return tile(panels, 4)
 
+    def retell(self, observations: Tensor) -> NDArray[np.uint8] | None:
+        """Draw the sprites that are found in the first of these stacks, enlarged, [height, width, 3]."""
+        if not self.config.detection_coef:
+            return None
+        found = self.tell(observations[:1])[1][0]
+        return panel(observations[0, -1].numpy(), predicted=found[found[:, 1] > LIKELY][:, 2:].tolist())
+
     def judge(self, split: Split) -> dict[str, float]:
         """Measure R2 of each number, and the average precision of each class at half overlap."""
         told = []

@@ -87,6 +87,15 @@ class Way(nn.Module, ABC):
         """Measure on a whole split what the way is good for."""
         return {}
 
+    def retell(self, observations: Tensor) -> NDArray[np.uint8] | None:
+        """Draw what the features tell of the first of these stacks, [height, width, 3]; None if they can't be drawn."""
+        return None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height and width of what the encoder takes."""
+        return self.encoder.spec.frames, self.encoder.spec.height, self.encoder.spec.width
+
     @property
     def device(self) -> torch.device:
         """Where it computes."""

@@ -138,7 +138,8 @@ def score_text(score: int | float) -> str:
 
 
 def _draw_overlays(canvas: Canvas, box: Box, seat: Seat, scene: Scene, color: Color) -> None:
-    shown = [(likes, draw) for name, (likes, draw) in PANELS.items() if name in scene.overlays]
+    silent = {"eyes"} if not seat.past or seat.past[-1].looks.get("eyes") is None else set()  # few encoders tell
+    shown = [(likes, draw) for name, (likes, draw) in PANELS.items() if name in scene.overlays - silent]
     x, y, width, height = box
     liked = sum(likes for likes, _ in shown)
     room = height - GAP * (len(shown) + 1)

@@ -21,8 +21,8 @@ class Contender:
         name: of the run, or "you".
         policy: the agent, as `agents.learner.GreedyPolicy`; None for a person.
         frames: frames in a stack.
-        looks: "maps", float32 [channels, height, width], and saliency maps by any other name, float32 [height, width]
-            from 0 on.
+        looks: "maps", float32 [channels, height, width]; "eyes", a picture, uint8 [height, width, 3]; and saliency maps
+            by any other name, float32 [height, width] from 0 on.
         renew: asked before each episode but the first; returns a newer policy, or None, and a line about it.
         best: the best score so far.
     """
@@ -86,7 +86,7 @@ class Director:
     @property
     def saliencies(self) -> tuple[str, ...]:
         """Names of the saliency maps that there are."""
-        return tuple(name for name in self.contenders[-1].looks if name != "maps")
+        return tuple(name for name in self.contenders[-1].looks if name not in ("maps", "eyes"))
 
     @property
     def over(self) -> bool:
@@ -133,7 +133,7 @@ class Director:
             contender.best = max(contender.best, moment.score)
 
     def _looks(self, contender: Contender) -> dict[str, Look]:
-        wished = {"maps": "maps", "saliency": self.saliency}
+        wished = {"maps": "maps", "eyes": "eyes", "saliency": self.saliency}
         return {
             name: contender.looks[look]
             for name, look in wished.items()

@@ -127,6 +127,14 @@ def draw_maps(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
         canvas.image(picture, (left, top, side, side * height / width), smooth=False)
 
 
+def draw_eyes(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
+    """What the encoder's own decoder makes of the features: a picture drawn again, or sprites found."""
+    place = draw_title(canvas, box, "encoder tells", "drawn from its features")
+    told = seat.past[-1].looks.get("eyes") if seat.past else None
+    if told is not None:
+        canvas.image(told, place)
+
+
 def _columns(count: int, wide: float, tall: float, shape: float) -> int:
     """In how many columns this many pictures, `shape` times as wide as high, come out largest."""
     return max(range(1, count + 1), key=lambda columns: min(wide / columns, tall / math.ceil(count / columns) * shape))
@@ -160,5 +168,6 @@ PANELS: dict[str, tuple[float, Panel]] = {  # units of height that each likes, t
     "actions": (76.0, draw_actions),
     "value": (82.0, draw_value),
     "maps": (96.0, draw_maps),
+    "eyes": (130.0, draw_eyes),
 }
 COLORS = (TEAL, GOLD)

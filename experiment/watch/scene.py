@@ -26,6 +26,7 @@ OVERLAYS = {
     "actions": Overlay("a", "what it would do"),
     "value": Overlay("v", "what it expects"),
     "maps": Overlay("f", "its first convolution"),
+    "eyes": Overlay("e", "what its encoder tells"),
     "saliency": Overlay("s", "what its choice hangs on"),
 }
 USUAL = frozenset({"input", "actions", "value"})

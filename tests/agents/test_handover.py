@@ -85,7 +85,7 @@ def learn(agent: Any) -> None:
 def test_frozen_means_bit_identical(algorithm: str, mode: str, saved: Path) -> None:
     wanted = load_encoder(saved).state_dict()
     agent, chosen = begin(algorithm, saved, mode)
-    assert chosen.eyes == EyesConfig("small", mode, frames=3, feature_dim=32)  # type: ignore[arg-type]
+    assert chosen.eyes == EyesConfig("small", mode, frames=3, feature_dim=32, trained=str(saved))  # type: ignore
     everyone = encoders(agent)
     assert len(everyone) >= (1 if algorithm in ("sb3-ppo", "sb3-a2c") else 2)
     assert all(same(encoder.state_dict(), wanted) for encoder in everyone)

