@@ -50,9 +50,9 @@ def choose(run: Path) -> list[Path]:
             scores[path] = float(checkpoint.load(path)[1]["evaluation"]["score_mean"])
         except (UserError, KeyError, TypeError):  # damaged; it is for a film, no more
             continue
-    first, *later = [*scores] or [None]
-    if first is None:
+    if not scores:
         return []
+    first, *later = scores
     half = (scores[first] + max(scores.values())) / 2
     middle = min(later[:-1], key=lambda path: abs(scores[path] - half), default=None)
     return [first] if middle is None else [first, middle]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,7 +141,7 @@ def _columns(count: int, wide: float, tall: float, shape: float) -> int:
     return max(range(1, count + 1), key=lambda columns: min(wide / columns, tall / math.ceil(count / columns) * shape))
 
 
-def _glow(strength: NDArray[np.float32], color: Color) -> NDArray[np.uint8]:
+def _glow(strength: NDArray[Any], color: Color) -> NDArray[np.uint8]:
     """Colours from night to the colour to white for 0 .. 1; uint8 [..., 3]."""
     stops = np.array([blend(NIGHT, color, 0.08), blend(NIGHT, color, 0.75), (255, 255, 255)], float)
     return np.stack(
