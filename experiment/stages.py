@@ -13,7 +13,7 @@ from experiment import checkpoint, files
 from experiment.errors import UserError, explain
 
 FOLDER = "stages"
-MOST = 16  # kept; of more, every other one goes
+MOST = 16  # kept; of more, one goes where they lie closest
 
 
 def keep_stage(run: Path, steps: int, policy: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -25,7 +25,8 @@ def keep_stage(run: Path, steps: int, policy: dict[str, Tensor], meta: dict[str,
     checkpoint.save(run / FOLDER / f"{steps:09d}", policy, meta)
     stages = _all(run)
     if len(stages) > MOST:
-        leave(run, stages[::2] if len(stages) % 2 else [*stages[::2], stages[-1]])
+        dense = min(range(1, MOST), key=lambda i: int(stages[i + 1].name) - int(stages[i - 1].name))
+        leave(run, stages[:dense] + stages[dense + 1 :])
 
 
 def leave(run: Path, wanted: list[Path]) -> None:

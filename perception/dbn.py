@@ -28,7 +28,7 @@ from perception.training import Way
 class DBNConfig:
     """Settings of the DBN."""
 
-    noise: float = 0.5
+    pixel_noise: float = 0.5
     """standard deviation s of pixels in the first machine's energy, once they are centred and scaled"""
     chain: int = 1
     """times that pictures are made again from hidden units, to learn from the difference (contrastive divergence)"""
@@ -128,7 +128,7 @@ class DBN(Way):
         for k in reversed(range(len(self.machines))):
             h = self._machine(k).down(h)
         panels = []
-        for seen in (v, h * self.config.noise):
+        for seen in (v, h * self.config.pixel_noise):
             frames = (self._frame(seen) + self._mean()).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
             panels += [panel(np.repeat(np.repeat(frame, 2, 0), 2, 1)) for frame in frames[:8]]
         return tile(panels, min(8, len(batch)))
@@ -145,7 +145,7 @@ class DBN(Way):
 
     def _scaled(self, v: Tensor, k: int) -> Tensor:
         """Return pixels in units of their standard deviation; other units as they are."""
-        return v / self.config.noise if k == 0 else v
+        return v / self.config.pixel_noise if k == 0 else v
 
     def _mean(self) -> Tensor:
         return F.avg_pool2d(self.encoder.mean[None], 2)[0]
@@ -159,5 +159,5 @@ class DBN(Way):
     def _unroll(self, k: int) -> None:
         """Give the encoder this machine's weights."""
         layer, machine = self._layers[k], self._machine(k)
-        layer.weight.copy_(machine.weight / (self.config.noise if k == 0 else 1.0))
+        layer.weight.copy_(machine.weight / (self.config.pixel_noise if k == 0 else 1.0))
         layer.bias.copy_(machine.bias)

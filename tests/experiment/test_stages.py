@@ -45,7 +45,7 @@ def test_of_many_the_first_the_newest_and_some_between_stay(tmp_path: Path) -> N
         assert len(found) <= MOST
         assert (found[0], found[-1]) == (1, steps)
     gaps = [b - a for a, b in itertools.pairwise(found)]
-    assert max(gaps) < 200 / 4
+    assert max(gaps) < 2.5 * 200 / MOST
 
 
 def test_all_others_go(tmp_path: Path) -> None:
