@@ -511,7 +511,18 @@ def copy_tracked(to: Path) -> None:
 
 def run(folder: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run tests in a copy, in a process of their own that leaves no compiled files behind."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *(f"tests/{t}" for t in tests)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        *(f"tests/{t}" for t in tests),
+    ]
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}  # else a stale one could stand for a planted bug
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
