@@ -15,7 +15,7 @@ from experiment.evaluate import evaluate, one_line, save_evaluation
 from experiment.pictures import film
 from experiment.ranges import check
 from experiment.run import CONFIG, Run
-from experiment.runner import Runner
+from experiment.runner import BEST, Runner
 from experiment.show import show
 
 FILM_SECONDS = 60
@@ -105,5 +105,6 @@ def _judge(run: Any, config: Any, env: str) -> None:
     print(one_line(result), file=sys.stderr)
     shown, rate = show(game, player.act, frames), game.fps
     film((frame.picture for frame in islice(shown, FILM_SECONDS * rate)), run.path / "best.mp4", rate)
-    film_progress(run, env)
+    if (run.path / BEST).exists():  # a run that the clock stopped at once has evaluated nothing on its way
+        film_progress(run, env)
     print(f"watch it: python play.py {run.path}   (or open {run.path / 'best.mp4'})", file=sys.stderr)

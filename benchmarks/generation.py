@@ -122,17 +122,18 @@ def nearest(pictures: Tensor, split: Split) -> tuple[NDArray[np.float64], NDArra
     Returns:
         root mean square distances in gray levels, and rows, [n] each.
     """
-    wanted = pictures.flatten(1).float()
+    middle = pictures.float().mean()  # smaller numbers are squared more exactly
+    wanted = pictures.flatten(1).float() - middle
     best, where = torch.full((len(wanted),), float("inf")), torch.zeros(len(wanted), dtype=torch.int64)
     for index in np.array_split(np.arange(len(split)), -(-len(split) // CHUNK)):
-        known = split.batch(index).observations[:, -1].flatten(1).float()
+        known = split.batch(index).observations[:, -1].flatten(1).float() - middle
         squares = known.square().sum(1) - 2 * wanted @ known.T
         closest, place = squares.min(1)
         better = closest < best
         best = torch.where(better, closest, best)
         where = torch.where(better, torch.from_numpy(index)[place], where)
-    distances = ((best + wanted.square().sum(1)).clamp(min=0) / wanted.shape[1]).sqrt()
-    return distances.double().numpy(), where.numpy()
+    found = split.batch(where.numpy()).observations[:, -1]
+    return (found.double() - pictures.double()).square().mean((1, 2)).sqrt().numpy(), where.numpy()
 
 
 @torch.no_grad()

@@ -133,7 +133,7 @@ WRONG_PLAYING = [
     ("run --race run run", "--race"),
     ("--race run", "--race"),
     ("--race run nowhere", "there is no run nowhere"),
-    ("run --overlay smell", "smell", "input, actions, value, maps, saliency"),
+    ("run --overlay smell", "smell", "input, actions, value, maps, eyes, saliency"),
     ("run --overlay all,smell --record x.png", "smell"),
     ("--human --preset hard", "hard"),
     ("--human --env-arg theme=noon", "noon"),
