@@ -5,7 +5,7 @@ docs/a2c.md: generalised advantage estimation, and what PPO has here, too: Muon 
 classification, advantages on a running scale, leaning, and a running average of the weights for evaluation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -88,12 +88,11 @@ class A2C(OnPolicy):
         return Played(rollout, {"leaning": torch.stack(leaning)})
 
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
-        """Learn from all of it at once: a forward pass first, and then the rest, beside which the next is played."""
+        """Learn from all of it at once."""
         progress = self.actor.steps / self.total_steps
         rate = self.learner.decay(progress)
         gamma = growing(self.config.gamma, self.config.final_gamma, 4 * progress)
-        halves = self._gradient_step(rollout, notes["leaning"], gamma)
-        return [partial(next, halves), partial(next, halves)], {"train/learning_rate": rate}
+        return [partial(self._gradient_step, rollout, notes["leaning"], gamma)], {"train/learning_rate": rate}
 
     def _estimate(self, rollout: Rollout, values: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
         """Returns (advantages, returns, which steps are learned from), [steps, games] each."""
@@ -101,12 +100,11 @@ class A2C(OnPolicy):
         advantages, returns = gae(rollout.rewards, values, rollout.terminated, rollout.truncated, gamma, lam)
         return advantages, returns, rollout.valid
 
-    def _gradient_step(self, rollout: Rollout, leaning: Tensor, gamma: float) -> Iterator[dict[str, Tensor]]:
+    def _gradient_step(self, rollout: Rollout, leaning: Tensor, gamma: float) -> dict[str, Tensor]:
         config, network = self.config, self.learner.network
         everything = torch.arange((rollout.steps + 1) * config.num_envs)  # the last observations, too, have a value
         with self.learner.autocast():
             logits, value_logits = network(rollout.observations(everything))
-        yield {}
         with torch.no_grad():
             values = network.value.mean(value_logits).cpu().view(rollout.steps + 1, config.num_envs)
         advantages, returns, known = self._estimate(rollout, values, gamma)
@@ -120,4 +118,4 @@ class A2C(OnPolicy):
         log_prob, entropy = chosen(logits[index] + lean, actions)
         policy, value = policy_loss(log_prob, advantage), network.value.loss(value_logits[index], wanted)
         self.learner.step(policy + config.value_coef * value - config.entropy_coef * entropy)
-        yield {"policy_loss": policy, "value_loss": value, "entropy": entropy}
+        return {"policy_loss": policy, "value_loss": value, "entropy": entropy}

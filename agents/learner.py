@@ -189,6 +189,5 @@ class Learner:
 
 
 def mean_logs(logs: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
-    """Average what gradient steps noted, those that noted anything; keys get "train/" before them."""
-    told = [log for log in logs if log]
-    return {f"train/{key}": float(torch.stack([log[key].detach() for log in told]).mean()) for key in (told or [{}])[0]}
+    """Average what gradient steps noted; keys get "train/" before them. Nothing of no steps."""
+    return {f"train/{key}": float(torch.stack([log[key].detach() for log in logs]).mean()) for key in (logs or [{}])[0]}
