@@ -469,6 +469,62 @@ MUTANTS = (
         "self.config.averaging",
         "agents/test_learner.py::test_the_average_follows_the_weights",
     ),
+    Mutant(
+        "the judge learns from the players' loss",
+        "perception/gan.py",
+        "{name: weight.detach() for name",
+        "{name: weight for name",
+        "perception/test_gan.py::test_each_loss_reaches_its_own_weights",
+    ),
+    Mutant(
+        "the players help the judge",
+        "perception/gan.py",
+        "players = rather(opinions[1], opinions[0])",
+        "players = rather(opinions[0], opinions[1])",
+        "perception/test_gan.py::test_each_loss_reaches_its_own_weights",
+    ),
+    Mutant(
+        "a machine makes pictures unlikely",
+        "perception/dbn.py",
+        "(machine.free_energy(v) - machine.free_energy(made))",
+        "(machine.free_energy(made) - machine.free_energy(v))",
+        "perception/test_dbn.py::test_a_machine_learns_which_patterns_there_are",
+    ),
+    Mutant(
+        "visible units have no bias",
+        "perception/dbn.py",
+        "F.linear(h, self.weight.T, self.visible)",
+        "F.linear(h, self.weight.T)",
+        "perception/test_dbn.py::test_what_is_made_is_the_mean_given_hidden_units",
+    ),
+    Mutant(
+        "a token is no use",
+        "experiment/watch/web.py",
+        "if not hmac.compare_digest(",
+        "if self._local and not hmac.compare_digest(",
+        "experiment/watch/test_web.py::test_whoever_can_be_reached_by_others_asks_for_the_token",
+    ),
+    Mutant(
+        "any site may watch",
+        "experiment/watch/web.py",
+        "if origin is not None and",
+        "if not self._local and origin is not None and",
+        "experiment/watch/test_web.py::test_on_this_machine_no_token_is_needed_but_other_sites_are_refused",
+    ),
+    Mutant(
+        "a key stays down for ever",
+        "experiment/watch/web.py",
+        "for key in held:",
+        "for key in set[str]():",
+        "experiment/watch/test_web.py::test_nobody_can_close_the_game_from_afar_or_hold_a_key_for_ever",
+    ),
+    Mutant(
+        "a box's last position is missing",
+        "envs/guest.py",
+        "np.linspace(a, b, count) for",
+        "np.linspace(a, b, count, endpoint=False) for",
+        "envs/test_guest.py::test_positions_of_a_boxs_numbers_are_combined",
+    ),
 )
 
 
