@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,12 @@ import torch
 
 import play
 import train
+from agents.progress_film import film_progress
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics
 from experiment.run import Run
+from experiment.stages import keep_stage
 from tests.commands.running import ANSWER, ROOT, SHORT, TINY, command, film_frames
 
 
@@ -51,6 +54,23 @@ def test_a_run_leaves_what_it_should(trained: Path) -> None:
     evaluation = json.loads((trained / "evaluation.json").read_text())
     assert evaluation.keys() >= ANSWER
     assert (evaluation["episodes"], evaluation["score_cap"], evaluation["seed"]) == (2, 1, 0)
+
+
+def test_a_film_tells_how_it_learned(trained: Path, tmp_path: Path) -> None:
+    """An earlier stage first, then the best; that stage stays, and one between that is not in the film goes."""
+    run = shutil.copytree(trained, tmp_path / "run", ignore=shutil.ignore_patterns(".lock"))
+    shutil.rmtree(run / "stages")
+    policy, meta = checkpoint.load(run / "best")
+    for steps, score in ((64, 0.0), (128, 9.0), (192, 10.0)):
+        early = {**meta, "steps": steps, "seconds": 65.0, "evaluation": {**meta["evaluation"], "score_mean": score}}
+        keep_stage(run, steps, {key: torch.zeros_like(value) for key, value in policy.items()}, early)
+    film_progress(Run.open(run), "wingbeat/FlappyBird-v0")
+    frames = film_frames(run / "progress.mp4")
+    bare = film_frames(run / "best.mp4")
+    assert frames[0].shape[0] == 512
+    assert len(frames) > len(bare)
+    assert iio.imread(run / "progress.png").shape[0] == 8 + 3 * (200 + 26 + 8)
+    assert sorted(path.name for path in (run / "stages").iterdir()) == ["000000064", "000000128"]
 
 
 def wait_for(condition: Callable[[], bool], process: "subprocess.Popen[str]", seconds: float = 60) -> None:
