@@ -13,6 +13,7 @@ from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.ranges import check
 from experiment.run import Run
+from experiment.runner import take_up
 from perception.build import OWN_DATA, WAYS, EncoderSettings, config_of, make_way
 from perception.dataset import record
 from perception.training import Trainer
@@ -146,12 +147,7 @@ def resume(run: Run, command: Any) -> int:
     set_threads(settings.threads)
     tensors, meta = checkpoint.load(checkpoint.latest(run.path))
     trainer = _make_trainer(run, settings, command.quiet, meta["seconds"])
-    checkpoint.fit(trainer.state_dict(), tensors, f"the {settings.algorithm} run in {run.path}")
-    trainer.load_state_dict(tensors)
-    checkpoint.rewind(run.path, trainer.steps)
-    run.truncate_metrics(trainer.steps)
-    if command.total_steps:
-        run.set_total_steps(command.total_steps)
+    take_up(run, trainer, tensors, command.total_steps)
     print(f"{settings.algorithm} goes on at {trainer.steps:,} of {settings.total_steps:,} pictures", file=sys.stderr)
     return _finish(run, trainer, trainer.train(resumed=True))
 

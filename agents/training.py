@@ -15,7 +15,7 @@ from experiment.evaluate import evaluate, one_line, save_evaluation
 from experiment.pictures import film
 from experiment.ranges import check
 from experiment.run import CONFIG, Run
-from experiment.runner import BEST, Runner
+from experiment.runner import BEST, Runner, take_up
 from experiment.show import show
 
 FILM_SECONDS = 60
@@ -66,12 +66,7 @@ def resume(run: Run, command: Any) -> int:
     set_threads(settings.threads)
     tensors, meta = checkpoint.load(checkpoint.latest(run.path))
     algorithm = make_algorithm(settings)
-    checkpoint.fit(algorithm.state_dict(), tensors, f"the {settings.algorithm} run in {run.path}")
-    algorithm.load_state_dict(tensors)
-    checkpoint.rewind(run.path, algorithm.steps)
-    run.truncate_metrics(algorithm.steps)
-    if command.total_steps:
-        run.set_total_steps(command.total_steps)
+    take_up(run, algorithm, tensors, command.total_steps)
     print(f"{settings.algorithm} goes on at {algorithm.steps:,} of {settings.total_steps:,} steps", file=sys.stderr)
     return _run(run, algorithm, settings, runner, command.quiet, meta["seconds"])
 

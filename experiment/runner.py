@@ -12,14 +12,14 @@ from types import FrameType
 from typing import Any, Protocol, runtime_checkable
 
 import psutil
+from torch import Tensor
 
 from envs.guest import EnvFailure
-from experiment import checkpoint
+from experiment import checkpoint, stages
 from experiment.metrics import Metrics, read_metrics
 from experiment.pictures import learning_curve
 from experiment.progress import Progress
 from experiment.run import Run
-from experiment.stages import keep_stage
 
 BEST = "best"  # the checkpoint of the best evaluation, beside checkpoints/
 
@@ -52,6 +52,39 @@ class Exports(Protocol):
 
     def export(self, folder: Path) -> None:
         """Write it into the run's folder, in the place of the one before."""
+
+
+class Learner(Protocol):
+    """What a run trains: an agent's algorithm, or an encoder's trainer."""
+
+    steps: int
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return all that the future depends on."""
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from that."""
+
+
+def take_up(run: Run, learner: Learner, tensors: dict[str, Tensor], total_steps: int | None) -> None:
+    """Give a learner what a checkpoint of its run holds, and drop what the run has recorded after that.
+
+    Args:
+        run: its folder, locked.
+        learner: fresh, of the run's settings.
+        tensors: of the checkpoint.
+        total_steps: a new length of the whole run, if it is to have one.
+
+    Raises:
+        UserError: if the checkpoint does not fit, or the disk refuses.
+    """
+    checkpoint.fit(learner.state_dict(), tensors, f"the {run.config['algorithm']} run in {run.path}")
+    learner.load_state_dict(tensors)
+    checkpoint.rewind(run.path, learner.steps)
+    stages.rewind(run.path, learner.steps)
+    run.truncate_metrics(learner.steps)
+    if total_steps:
+        run.set_total_steps(total_steps)
 
 
 class Interruption:
@@ -194,7 +227,7 @@ class Runner:
         self._best = max(self._best, result["score_mean"])
         policy = {key: value for key, value in self.algorithm.state_dict().items() if key.startswith("average.")}
         meta = self._meta() | {"evaluation": result}
-        keep_stage(self.run.path, self.algorithm.steps, policy, meta)
+        stages.keep_stage(self.run.path, self.algorithm.steps, policy, meta)
         if result["score_ci95"][1] >= self._best:
             checkpoint.save(self.run.path / BEST, policy, meta)
         return result

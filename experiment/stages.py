@@ -43,6 +43,15 @@ def leave(run: Path, wanted: list[Path]) -> None:
             shutil.rmtree(leftover)
 
 
+def rewind(run: Path, steps: int) -> None:
+    """Delete the stages after `steps`, before training goes on from there.
+
+    Raises:
+        UserError: if the disk refuses.
+    """
+    leave(run, [path for path in _all(run) if int(path.name) <= steps])
+
+
 def choose(run: Path) -> list[Path]:
     """Choose what tells of the way: the first stage, and the one that came nearest to half of the best's score."""
     scores: dict[Path, float] = {}

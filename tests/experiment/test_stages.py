@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from experiment.stages import FOLDER, MOST, choose, keep_stage, leave
+from experiment.stages import FOLDER, MOST, choose, keep_stage, leave, rewind
 
 
 def keep(run: Path, scores: dict[int, float]) -> None:
@@ -52,3 +52,10 @@ def test_all_others_go(tmp_path: Path) -> None:
     keep(tmp_path, {10: 2.0, 20: 30.0, 30: 61.0})
     leave(tmp_path, [tmp_path / FOLDER / "000000020"])
     assert kept(tmp_path) == [20]
+
+
+def test_what_came_after_goes_when_a_run_goes_back(tmp_path: Path) -> None:
+    rewind(tmp_path, 25)
+    keep(tmp_path, {10: 2.0, 20: 30.0, 30: 61.0})
+    rewind(tmp_path, 20)
+    assert kept(tmp_path) == [10, 20]
