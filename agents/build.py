@@ -28,6 +28,7 @@ from experiment.run import CONFIG, Run
 from experiment.runner import BEST, RunnerConfig
 from experiment.settings import read
 from perception import ENCODERS, STATES, Encoder, EncoderSpec, freeze, make_encoder
+from perception.encoder import make_reader
 
 
 class Algorithm(Protocol):
@@ -168,6 +169,8 @@ class Settings:
             encoder.learning_rate = self.eyes.encoder_lr
         elif mode == "frozen":
             freeze(encoder)
+            if self.eyes.trained:  # runs from before there were readers do not say where their encoder came from
+                encoder.reader = make_reader(encoder.feature_dim)
         return encoder
 
 
@@ -250,7 +253,7 @@ def load_player(path: Path, device: str = "auto", env: str | None = None) -> Pla
     settings = Settings.parse(run.config, str(run.path / CONFIG), env)
     settings.device = str(choose_device(device))
     try:
-        encoder = make_encoder(settings.spec())
+        encoder = settings.make_encoder()
     except ValueError as error:
         raise UserError(f"{run.path / CONFIG}: {error}") from error
     actions = int(settings.game.make(1).single_action_space.n)  # type: ignore[attr-defined]

@@ -48,7 +48,8 @@ def _retold(trained: str) -> Look | None:
         return None
 
     def look(policy: GreedyPolicy, observation: Tensor) -> NDArray[Any] | None:
-        way.encoder.load_state_dict(policy.network.encoder.state_dict())  # it may have been trained further
+        now = policy.network.encoder.state_dict()  # it may have been trained further
+        way.encoder.load_state_dict({key: now[key] for key in way.encoder.state_dict()})
         return way.retell(observation)
 
     return look

@@ -68,6 +68,10 @@ class Settings:
     """seconds from one checkpoint to the next: the resolution of the answer"""
     pictures: int = 200_000
     """observations played for the encoders"""
+    policy: str = "leaning"
+    """who plays these, as train.py dataset --policy"""
+    noise: float = 0.3
+    """share of random actions beside a trained agent's, as train.py dataset --noise"""
     encoder_steps: int = 0
     """pictures that each encoder learns from; 0 for each one's own default"""
     out: Path = Path("runs/pretraining")
@@ -133,7 +137,8 @@ def pretrain(way: str, settings: Settings) -> dict[str, float]:
     data = settings.out / "data"
 
     def play() -> dict[str, Any]:
-        seconds = command(["dataset", f"--pictures={settings.pictures}"], data)
+        words = ["dataset", f"--pictures={settings.pictures}", f"--policy={settings.policy}"]
+        seconds = command([*words, f"--noise={settings.noise}"], data)
         return {"seconds": seconds, "frames": 2 * settings.pictures}  # two frames a decision
 
     def train() -> dict[str, Any]:
@@ -275,7 +280,7 @@ def main(argv: list[str]) -> int:
     if not settings.bars:
         raise UserError("--bars names no score to be reached")
     set_threads(0)
-    kept = ("pictures", "encoder_steps", "env", "env_arg", "bars", "limit", "every")
+    kept = ("pictures", "policy", "noise", "encoder_steps", "env", "env_arg", "bars", "limit", "every")
     chosen = json.loads(json.dumps({key: value for key, value in asdict(settings).items() if key in kept}))
     if settings.out.exists() and any(settings.out.iterdir()) and not (settings.out / "settings.json").exists():
         raise UserError(f"{settings.out} holds something else; choose another --out")

@@ -47,6 +47,7 @@ class Encoder(nn.Module):
         dtype: of the observations, uint8 for pixels or float32 for states.
         settled: it comes trained, so `fit_normalization` leaves it as it is.
         learning_rate: step size of its own, for who trains it further; None to learn like any other part.
+        reader: what learns to make use of frozen features, after them; None for none. See `freeze`.
 
     Args:
         spec: what it is made for.
@@ -61,6 +62,7 @@ class Encoder(nn.Module):
         self.spec, self.body = spec, body
         self.settled = False
         self.learning_rate: float | None = None
+        self.reader: nn.Module | None = None
         self.dtype = torch.float32 if spec.network in STATES else torch.uint8
         self.mean: Tensor
         self.scale: Tensor
@@ -84,11 +86,12 @@ class Encoder(nn.Module):
                 f"not {observations.dtype} {list(observations.shape)}"
             )
         if self.dtype == torch.float32:
-            return self.body((observations - self.mean) * self.scale).float()  # type: ignore[no-any-return]
-        half = torch.is_autocast_enabled(observations.device.type)
-        dtype = torch.get_autocast_dtype(observations.device.type) if half else torch.float32
-        features: Tensor = self.body(centered(observations, self.mean, self.scale, dtype))
-        return features.float()
+            features: Tensor = self.body((observations - self.mean) * self.scale)
+        else:
+            half = torch.is_autocast_enabled(observations.device.type)
+            dtype = torch.get_autocast_dtype(observations.device.type) if half else torch.float32
+            features = self.body(centered(observations, self.mean, self.scale, dtype))
+        return (features if self.reader is None else self.reader(features)).float()
 
     def fit_normalization(self, frames: Tensor) -> None:
         """Centre every pixel on its own mean and scale all alike, as seen in frames [n, height, width].
@@ -118,6 +121,15 @@ def freeze(encoder: nn.Module) -> None:
         for name, weight in list(module.named_parameters(recurse=False)):
             delattr(module, name)
             module.register_buffer(name, weight.detach())
+
+
+def make_reader(width: int) -> nn.Module:
+    """Build two layers after frozen features: what these tell may be far from what an agent needs in a single sum."""
+    parts: list[nn.Module] = []
+    for _ in range(2):
+        parts += [nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU()]
+    _begin(reader := nn.Sequential(*parts))
+    return reader
 
 
 def _convolutions(spec: EncoderSpec, layers: list[tuple[int, int, int]], hidden: tuple[int, ...] = ()) -> nn.Module:
@@ -237,10 +249,15 @@ def make_encoder(spec: EncoderSpec) -> Encoder:
     if spec.network not in ENCODERS:
         raise ValueError(f"there is no encoder {spec.network!r}; choose from {', '.join(ENCODERS)}")
     encoder = Encoder(spec, ENCODERS[spec.network](spec))
-    for module in encoder.modules():
+    _begin(encoder)
+    # Channels first: with so few frames a stack, channels last costs a CPU more to arrange than it saves.
+    return encoder
+
+
+def _begin(network: nn.Module) -> None:
+    """Draw the weights of convolutions and linear layers."""
+    for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.orthogonal_(module.weight, 2**0.5)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    # Channels first: with so few frames a stack, channels last costs a CPU more to arrange than it saves.
-    return encoder

@@ -76,6 +76,13 @@ def encoders(agent: Any) -> list[Encoder]:
     return list(found.values())
 
 
+def handed_on(encoder: Encoder, wanted: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What an encoder has of what was handed on; behind frozen features there are layers of the agent's own, too."""
+    state = encoder.state_dict()
+    assert all(key.startswith("reader.") for key in state.keys() - wanted.keys())
+    return {key: state[key] for key in wanted}
+
+
 def learn(agent: Any) -> None:
     steps = 12 if "SB3" in type(agent).__name__ or hasattr(agent, "learner") else 3
     for _ in range(steps):
@@ -90,18 +97,22 @@ def test_frozen_means_bit_identical(algorithm: str, mode: str, saved: Path) -> N
     assert chosen.eyes == EyesConfig("small", mode, frames=3, feature_dim=32, trained=str(saved))  # type: ignore
     everyone = encoders(agent)
     assert len(everyone) >= (1 if algorithm in ("sb3-ppo", "sb3-a2c") else 2)
-    assert all(same(encoder.state_dict(), wanted) for encoder in everyone)
+    assert all(same(handed_on(encoder, wanted), wanted) for encoder in everyone)
     before = copy(agent.state_dict())
     learn(agent)
     after = agent.state_dict()
     heads = [k for k in before if k.startswith("network.") and ".encoder." not in k and k.endswith("weight")]
     assert any(not torch.equal(before[key], after[key]) for key in heads), "it has not learned at all"
+    readers = [k for k in before if k.startswith("network.") and ".reader." in k and k.endswith("weight")]
+    assert bool(readers) == (mode == "frozen")
+    assert mode == "finetune" or any(not torch.equal(before[key], after[key]) for key in readers)
     for encoder in everyone:
-        state = encoder.state_dict()
+        state = handed_on(encoder, wanted)
         for key in ("mean", "scale"):
             assert torch.equal(state[key], wanted[key])  # normalisation is carried along, never fitted anew
         assert same(state, wanted) == (mode == "frozen")
-        assert bool(list(encoder.parameters())) == (mode == "finetune")
+        learned = {name.split(".")[0] for name, _ in encoder.named_parameters()}
+        assert learned == {"reader" if mode == "frozen" else "body"}
     assert any(key.startswith("average.encoder.body.") for key in after)  # the run needs no other folder
 
 
@@ -120,9 +131,10 @@ def test_a_run_goes_on_and_plays_by_its_folder_alone(algorithm: str, saved: Path
         resumed: Any = make_algorithm(Settings.parse(run.config, "here"))
         checkpoint.fit(resumed.state_dict(), checkpoint.load(checkpoint.latest(run.path))[0], "it")
         resumed.load_state_dict(checkpoint.load(checkpoint.latest(run.path))[0])
-        frozen = copy(encoders(resumed)[0].state_dict())
+        wanted = load_encoder(saved).state_dict()
+        now = copy(handed_on(encoders(resumed)[0], wanted))
         learn(resumed)
-        assert same(frozen, encoders(resumed)[0].state_dict()) == (mode == "frozen")
+        assert same(now, handed_on(encoders(resumed)[0], wanted)) == (mode == "frozen")
         observations = torch.randint(256, (50, 3, 84, 84), dtype=torch.uint8)
         player = load_player(run.path)
         assert "eyes" not in looks_of(player.act, player.settings.eyes.trained)
@@ -212,3 +224,12 @@ def test_what_does_not_fit_is_told_in_one_line(saved: Path, tmp_path: Path) -> N
     data[-5] ^= 4
     file.write_bytes(data)
     refused("is damaged", settings("ppo", tmp_path / "flipped"))
+
+
+def test_runs_from_before_there_were_readers_are_read_as_they_were(saved: Path) -> None:
+    chosen = settings("ppo", saved, "frozen")
+    chosen.eyes, trained = take_encoder(chosen.eyes, chosen.game)
+    assert chosen.make_encoder().reader is not None
+    chosen.eyes.trained = ""  # as none of them said it
+    assert trained is not None
+    assert chosen.make_encoder().state_dict().keys() == trained.state_dict().keys()
