@@ -169,15 +169,17 @@ def main(argv: list[str]) -> int:
     real = look(eyes, played["test"], number)
     rows, panels = {}, []
     for path in (None, *settings.runs):
+        known = data.splits["train"]
         if path is None:
             frames, name = played["validation"], "played"
         else:
-            way = load_way(path)[0]
+            way, its_data = load_way(path)
+            known = its_data.splits["train"]
             if not isinstance(way, Generative) or way.encoder.spec.height != data.about["size"][0]:
                 raise UserError(f"{path} draws no pictures of this size; name runs of encoder-gan or encoder-vae")
             frames, name = way.dream(settings.pictures, torch.Generator().manual_seed(settings.seed)), str(path)
         seen = look(eyes, frames, number)
-        distances, places = nearest(frames[:COPIED], data.splits["train"])
+        distances, places = nearest(frames[:COPIED], known)
         rows[name] = {
             **distance_in_blocks(seen["features"], real["features"]),
             **cover(seen["number"], real["number"], settings.bins),
@@ -186,7 +188,7 @@ def main(argv: list[str]) -> int:
             "nearest_1_percent": float(np.quantile(distances, 0.01)),
         }
         if path is not None:
-            near = data.splits["train"].batch(places[:COLUMNS]).observations[:, 0]
+            near = known.batch(places[:COLUMNS]).observations[:, -1]
             panels += [panel(frame, [name]) for frame in frames[:COLUMNS].numpy()]
             panels += [
                 panel(frame, [f"nearest: {distance:.1f} off"])
