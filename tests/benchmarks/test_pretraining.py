@@ -48,6 +48,7 @@ def test_what_an_encoder_cost_is_left_out_and_added_in() -> None:
     assert (rows[1]["reached_50"], rows[1]["frames_50_ratio"]["ratio"]) == (0, None)
 
 
+@pytest.mark.timeout(300)  # four trainings, each in a process that imports and compiles all anew
 def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
