@@ -100,7 +100,8 @@ def test_a_resumed_run_goes_on_to_the_last_bit(name: str, data: Dataset, tmp_pat
     assert got == logs
     assert same(straight.state_dict(), resumed.state_dict())
     sinks = SINKS.get(name, "loss")
-    assert np.mean([log[sinks] for log in logs[18:23]]) < np.mean([log[sinks] for log in logs[:5]])
+    end = 22 if name == "encoder-dbn" else 44  # its first machine has half of the run, and then the second begins
+    assert np.mean([log[sinks] for log in logs[end - 5 : end]]) < np.mean([log[sinks] for log in logs[:5]])
     assert not same(first, straight.way.encoder.state_dict())
 
 
