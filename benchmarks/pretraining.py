@@ -264,7 +264,7 @@ def plot(rows: Sequence[dict[str, Any]], bars: Sequence[float], path: Path) -> N
             axes.plot([1.1 * max(ends)] * never, [y] * never, "x", color="#c1121f")
             if row[key] is not None:
                 axes.plot([row[key]], [y], "|", color="black", markersize=18)
-        axes.set_xscale("log")
+        axes.set_xscale("symlog", linthresh=1000)  # a bar may be passed before the first step
         axes.set_xlabel(f"frames played to a mean score of {bar:g}")
         axes.set_yticks(range(len(rows)), [f"{row['agent']}, {row['way']} {row['mode']}".strip() for row in rows])
         axes.invert_yaxis()
