@@ -4,10 +4,13 @@ The window shows these pictures and films are made of them, so both are the same
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiment.show import Decision
 from experiment.watch.paint import (
     CARD,
     CORAL,
@@ -22,15 +25,17 @@ from experiment.watch.paint import (
     Canvas,
     Color,
     blend,
+    heat,
 )  # fmt: skip
 from experiment.watch.panels import COLORS, PANELS, draw_lines
-from experiment.watch.scene import Scene, Seat, Signs
+from experiment.watch.scene import Scene, Seat, Signs, Told
 
 HEIGHT = 512.0  # units; those of a game of this height are its pixels
 WIDEST = 640.0  # that a game gets
 SIDE = 288.0  # width of a side panel
 MARGIN, GAP = 16.0, 12.0
 HEAD, FOOT = 126.0, 30.0  # of a panel
+KEPT = 4  # painted overlays that are kept until the next decision, for two games and a film of another size
 STRETCH = 1.3  # how much taller than they like overlays get where there is room
 
 
@@ -84,15 +89,22 @@ def _draw_game(canvas: Canvas, box: Box, seat: Seat, scene: Scene) -> None:
     where = canvas.image(seat.moment.picture, box)
     saliency = seat.past[-1].looks.get("saliency") if seat.past and "saliency" in scene.overlays else None
     if saliency is not None:
-        # Single pixels stand out far; the map is shown so that its strongest hundredth is full.
-        strongest = max(float(np.quantile(saliency, 0.99)), 1e-12)
-        canvas.heat((saliency / strongest).astype(np.float32), where, GOLD)
+        canvas.lay(_heat(seat.past[-1], canvas.pixels(where).size), where)
         canvas.pill(f"saliency: {seat.saliency}", (where[0] + 8, where[1] + 18), 9.5, GOLD, NIGHT, anchor="left")
     if seat.moment.by_hand and seat.agent:
         canvas.pill("by hand", (where[0] + where[2] - 8, where[1] + 18), 10, NIGHT, CORAL, anchor="right")
     if seat.moment.over and len(scene.seats) == 2:
         canvas.tint(where, NIGHT, 0.45)
         canvas.text("over", (where[0] + where[2] / 2, where[1] + 0.42 * where[3]), 26, INK, True, "center")
+
+
+@lru_cache(maxsize=KEPT)
+def _heat(decision: Decision, size: tuple[int, int]) -> Any:
+    """Paint a decision's saliency. Single pixels stand out far, so the strongest hundredth of them is full."""
+    saliency = decision.looks["saliency"]
+    assert saliency is not None
+    strongest = max(float(np.quantile(saliency, 0.99)), 1e-12)
+    return heat((saliency / strongest).astype(np.float32), size, GOLD)
 
 
 def _draw_panel(canvas: Canvas, box: Box, seat: Seat, scene: Scene, color: Color) -> None:
@@ -109,7 +121,8 @@ def _draw_panel(canvas: Canvas, box: Box, seat: Seat, scene: Scene, color: Color
             below = top + GAP + 34 + 16 * len(seat.hints)
             draw_lines(canvas, (inside[0], below, inside[2], bottom - below), "best games", seat.scores, color)
     else:
-        _draw_overlays(canvas, (inside[0], top, inside[2], bottom - top), seat, scene, color)
+        room = (inside[0], top, inside[2], bottom - top)
+        canvas.lay(_overlays(seat.told, scene.overlays, room[2:], color, canvas.scale), room)
 
 
 def _draw_head(canvas: Canvas, box: Box, seat: Seat, scene: Scene, color: Color) -> None:
@@ -137,17 +150,22 @@ def score_text(score: int | float) -> str:
     return f"{score:.1f}" if isinstance(score, float) and abs(score) < 100 else f"{score:.0f}"
 
 
-def _draw_overlays(canvas: Canvas, box: Box, seat: Seat, scene: Scene, color: Color) -> None:
-    silent = {"eyes"} if not seat.past or seat.past[-1].looks.get("eyes") is None else set()  # few encoders tell
-    shown = [(likes, draw) for name, (likes, draw) in PANELS.items() if name in scene.overlays - silent]
-    x, y, width, height = box
+@lru_cache(maxsize=KEPT)
+def _overlays(told: Told, names: frozenset[str], size: tuple[float, float], color: Color, scale: float) -> Any:
+    """Paint overlays, one below the other. They change with decisions, which are fewer than pictures."""
+    silent = {"eyes"} if not told.past or told.past[-1].looks.get("eyes") is None else set()  # few encoders tell
+    shown = [(likes, draw) for name, (likes, draw) in PANELS.items() if name in names - silent]
+    width, height = size
+    canvas, y = Canvas(width, height, scale), 0.0
+    canvas.fill((0, 0, width, height), PANEL)
     liked = sum(likes for likes, _ in shown)
     room = height - GAP * (len(shown) + 1)
     factor = min(STRETCH, room / max(1.0, liked))
     for likes, draw in shown:
-        canvas.fill((x, y, width, 1), LINE)
-        draw(canvas, (x, y + GAP, width, likes * factor - 6), seat, color)
+        canvas.fill((0, y, width, 1), LINE)
+        draw(canvas, (0, y + GAP, width, likes * factor - 6), told, color)
         y += likes * factor + GAP
+    return canvas.surface
 
 
 def _draw_foot(canvas: Canvas, box: Box, signs: Signs) -> None:

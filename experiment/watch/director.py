@@ -1,6 +1,5 @@
 """Who plays, which episode, and what of it is to be seen: all but the window and the clock."""
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +43,7 @@ class Director:
         by_hand: a person plays the first contender's game.
         note: a line about what has happened, "" if nothing has.
         scores: lines of a person's best games.
+        fps: frames a second at which a person watches.
         seed: of the episode.
         episode: its number, from 1.
 
@@ -67,11 +67,11 @@ class Director:
         self.overlays, self.note = overlays, ""
         self.saliency = next(iter(self.saliencies), "") if "saliency" in overlays else ""
         self.by_hand = contenders[0].policy is None
-        self._score_cap, self._actions = score_cap, game.actions
+        self._score_cap, self._actions, self.fps = score_cap, game.actions, int(game.fps)
         about = game.about
         self._title = f"{game.name} \u00b7 {about['preset']}" if about["preset"] else game.env
         self._episodes: list[Episode] = []
-        self._pasts: list[deque[Decision]] = []
+        self._pasts: list[tuple[Decision, ...]] = []
         self.scores: tuple[tuple[str, str], ...] = ()
         self.start(seed)
 
@@ -93,11 +93,6 @@ class Director:
         """All games are over."""
         return all(episode.moment.over for episode in self._episodes)
 
-    @property
-    def fps(self) -> int:
-        """Frames a second at which a person watches."""
-        return int(self.game.fps)
-
     def start(self, seed: int) -> None:
         """Begin the episode of a seed."""
         self.seed, self.episode, self.note = seed, self.episode + 1, ""
@@ -115,7 +110,7 @@ class Director:
                 Episode(self.game, contender.policy, contender.frames, seed, self._score_cap)
                 for contender in self.contenders
             ]
-        self._pasts = [deque(maxlen=PAST) for _ in self.contenders]
+        self._pasts = [() for _ in self.contenders]
 
     def advance(self, hand: int | None = None) -> None:
         """Go on by a frame in every game that is not over.
@@ -123,13 +118,13 @@ class Director:
         Args:
             hand: what a person does; counts only `by_hand`.
         """
-        for i, (contender, episode, past) in enumerate(zip(self.contenders, self._episodes, self._pasts, strict=True)):
+        for i, (contender, episode) in enumerate(zip(self.contenders, self._episodes, strict=True)):
             if episode.moment.over:
                 continue
             mine = i == 0 and self.by_hand
             moment = episode.step((hand or 0) if mine else None, self._looks(contender))
             if moment.decided and moment.decision is not None:
-                past.append(moment.decision)
+                self._pasts[i] = (*self._pasts[i][1 - PAST :], moment.decision)
             contender.best = max(contender.best, moment.score)
 
     def _looks(self, contender: Contender) -> dict[str, Look]:
@@ -142,9 +137,9 @@ class Director:
 
     def look_again(self) -> None:
         """See once more what the agents have seen last, with the overlays of now."""
-        for contender, episode, past in zip(self.contenders, self._episodes, self._pasts, strict=True):
+        for i, (contender, episode, past) in enumerate(zip(self.contenders, self._episodes, self._pasts, strict=True)):
             if past:
-                past[-1] = episode.look(past[-1], self._looks(contender))
+                self._pasts[i] = (*past[:-1], episode.look(past[-1], self._looks(contender)))
 
     def scene(self) -> Scene:
         """Return what is to be seen now; it does not change when the games go on."""
@@ -153,7 +148,7 @@ class Director:
                 name=contender.name,
                 moment=episode.moment,
                 actions=self._actions,
-                past=tuple(past),
+                past=past,
                 best=contender.best,
                 agent=contender.policy is not None,
                 hints=(*self.game_keys, ("p", "pause"), ("n", "next seed"), ("h", "all keys")),

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiment.watch.paint import CARD, DIM, GOLD, INK, LINE, NIGHT, TEAL, Box, Canvas, Color, blend
-from experiment.watch.scene import PAST, Seat
+from experiment.watch.scene import PAST, Told
 
 TITLE = 17.0  # units above each overlay
 MOST_ROWS = 6  # actions that are shown; with more, those liked best
@@ -24,12 +24,12 @@ def draw_title(canvas: Canvas, box: Box, title: str, about: str = "") -> Box:
     return x, y + TITLE, width, height - TITLE
 
 
-def draw_input(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
+def draw_input(canvas: Canvas, box: Box, told: Told, color: Color) -> None:
     """The stack that the network gets, oldest frame first."""
-    if not seat.past:
+    if not told.past:
         draw_title(canvas, box, "sees")
         return
-    observation = seat.past[-1].observation
+    observation = told.past[-1].observation
     frames, height, width = observation.shape
     if observation.dtype != np.uint8:
         _draw_numbers(canvas, draw_title(canvas, box, "sees", f"{frames} x {width} numbers"), observation, color)
@@ -57,28 +57,28 @@ def _draw_numbers(canvas: Canvas, box: Box, observation: NDArray[np.float32], co
         canvas.text(f"{value:.2f}", (x + width, y + (i + 0.5) * row), min(9.0, row), DIM, anchor="right")
 
 
-def draw_actions(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
+def draw_actions(canvas: Canvas, box: Box, told: Told, color: Color) -> None:
     """Each action's probability or value, now and over the last decisions; bright where it was chosen."""
-    told = [decision for decision in seat.past if decision.preferences is not None][-SLOTS:]
-    if not told:
+    stated = [decision for decision in told.past if decision.preferences is not None][-SLOTS:]
+    if not stated:
         draw_title(canvas, box, "would do")
         return
-    newest = told[-1]
-    likes = np.stack([decision.preferences for decision in told if decision.preferences is not None])
-    chosen = np.array([decision.action for decision in told])
+    newest = stated[-1]
+    likes = np.stack([decision.preferences for decision in stated if decision.preferences is not None])
+    chosen = np.array([decision.action for decision in stated])
     x, y, width, height = draw_title(canvas, box, "would do", "probability" if newest.probable else "value of each")
     low, high = (0.0, 1.0) if newest.probable else (float(likes.min()), float(likes.max()))
     bars = ((likes - low) / max(high - low, 1e-6)).astype(np.float32)
     if not newest.probable:
         bars = 0.06 + 0.94 * bars  # the least has a foot to stand on
-    rows = range(len(seat.actions))
+    rows = range(len(told.actions))
     if len(rows) > MOST_ROWS:
         rows = sorted(np.argsort(-likes[-1])[:MOST_ROWS].tolist())  # type: ignore[assignment]
     row = height / len(rows)
     for i, action in enumerate(rows):
         top, now = y + i * row, action == newest.action
         ink = INK if now else DIM
-        canvas.text(seat.actions[action], (x, top + row / 2), min(11.0, 0.8 * row), ink, bold=now, room=NAMES - 4)
+        canvas.text(told.actions[action], (x, top + row / 2), min(11.0, 0.8 * row), ink, bold=now, room=NAMES - 4)
         place = (x + NAMES, top + 2, width - NAMES - NUMBERS, row - 4)
         canvas.fill(place, CARD)
         canvas.columns(bars[:, action], chosen == action, SLOTS, place, color)
@@ -87,11 +87,11 @@ def draw_actions(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
         canvas.text(words, (x + width, top + row / 2), min(11.0, 0.8 * row), ink, bold=now, anchor="right")
 
 
-def draw_value(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
+def draw_value(canvas: Canvas, box: Box, told: Told, color: Color) -> None:
     """The value estimate as a running line."""
-    values = [decision.value for decision in seat.past if decision.value is not None]
+    values = [decision.value for decision in told.past if decision.value is not None]
     if not values:
-        silent = "this network does not tell" if seat.past else ""
+        silent = "this network does not tell" if told.past else ""
         draw_title(canvas, box, "expects", silent)
         return
     place = draw_title(canvas, box, "expects", "discounted rewards to come")
@@ -109,11 +109,11 @@ def draw_value(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
     canvas.text(_number(min(values)), (x + width - 5, y + height - 8), 8, DIM, anchor="right")
 
 
-def draw_maps(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
+def draw_maps(canvas: Canvas, box: Box, told: Told, color: Color) -> None:
     """What each channel of the first convolution answers, all on one scale."""
-    maps = seat.past[-1].looks.get("maps") if seat.past else None
+    maps = told.past[-1].looks.get("maps") if told.past else None
     if maps is None:
-        seen = bool(seat.past) and "maps" in seat.past[-1].looks
+        seen = bool(told.past) and "maps" in told.past[-1].looks
         draw_title(canvas, box, "first convolution", "this network has none" if seen else "")
         return
     channels, height, width = maps.shape
@@ -128,12 +128,12 @@ def draw_maps(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
         canvas.image(picture, (left, top, side, side * height / width), smooth=False)
 
 
-def draw_eyes(canvas: Canvas, box: Box, seat: Seat, color: Color) -> None:
+def draw_eyes(canvas: Canvas, box: Box, told: Told, color: Color) -> None:
     """What the encoder's own decoder makes of the features: a picture drawn again, or sprites found."""
     place = draw_title(canvas, box, "encoder tells", "drawn from its features")
-    told = seat.past[-1].looks.get("eyes") if seat.past else None
-    if told is not None:
-        canvas.image(told, place)
+    drawn = told.past[-1].looks.get("eyes") if told.past else None
+    if drawn is not None:
+        canvas.image(drawn, place)
 
 
 def _columns(count: int, wide: float, tall: float, shape: float) -> int:
@@ -163,7 +163,7 @@ def _number(value: float) -> str:
     return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-Panel = Callable[[Canvas, Box, Seat, Color], None]
+Panel = Callable[[Canvas, Box, Told, Color], None]
 PANELS: dict[str, tuple[float, Panel]] = {  # units of height that each likes, title included
     "input": (112.0, draw_input),
     "actions": (76.0, draw_actions),

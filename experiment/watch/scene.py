@@ -1,6 +1,6 @@
 """What is to be seen at one moment, as plain data: all that a picture is composed of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -32,6 +32,18 @@ OVERLAYS = {
 USUAL = frozenset({"input", "actions", "value"})
 
 
+class Told(NamedTuple):
+    """What an agent has told in this episode: all that overlays show.
+
+    Attributes:
+        actions: their names.
+        past: its last decisions, the newest last.
+    """
+
+    actions: tuple[str, ...]
+    past: tuple[Decision, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Seat:
     """One game on the stage, and who plays it.
@@ -51,12 +63,17 @@ class Seat:
     name: str
     moment: Moment
     actions: tuple[str, ...]
-    past: Sequence[Decision] = ()
+    past: tuple[Decision, ...] = ()
     best: float = 0
     agent: bool = True
     hints: tuple[tuple[str, str], ...] = ()
     scores: tuple[tuple[str, str], ...] = ()
     saliency: str = ""
+
+    @property
+    def told(self) -> Told:
+        """What the overlays show; equal from one decision to the next."""
+        return Told(self.actions, self.past)
 
 
 @dataclass(frozen=True, eq=False)

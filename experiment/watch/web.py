@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from experiment.errors import UserError
+from experiment.watch.pace import Pace
 from experiment.watch.paint import Canvas
 
-RATE = 60  # pictures a second at most
 QUALITY = 88  # of the JPEGs
 PATIENCE = 0.25  # seconds after which a viewer who shows nothing is looked after again
 PAGE = Path(__file__).with_name("web.html")
@@ -41,6 +41,7 @@ class Browser:
 
     Attributes:
         address: where to look.
+        wait: waits for the next picture's turn; returns the seconds since the last one's.
 
     Args:
         width: units of the picture.
@@ -61,7 +62,7 @@ class Browser:
             from websockets.sync.server import serve
         except ImportError as error:
             raise UserError('--web needs one more package: pip install -c constraints.txt -e ".[web]"') from error
-        self._scale, self._clock, self._local = scale, pygame.time.Clock(), _is_local(host)
+        self._scale, self._local, self.wait = scale, _is_local(host), Pace().wait
         self._token = "" if self._local else secrets.token_urlsafe(16)
         self._page = PAGE.read_text().replace("{title}", title).replace("{size}", f"{width / height:.4f}")
         self._moved: queue.Queue[tuple[str, bool]] = queue.Queue()
@@ -92,10 +93,6 @@ class Browser:
 
     def hold(self) -> None:
         """Show what is shown a while longer."""
-
-    def wait(self) -> float:
-        """Wait for the next picture's turn; returns the seconds since the last one's."""
-        return float(self._clock.tick(RATE)) / 1000
 
     def moved(self) -> Iterator[tuple[str, bool]]:
         """Yield the names of keys that viewers moved since the last call, and whether they went down."""

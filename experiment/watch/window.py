@@ -14,12 +14,12 @@ from experiment.watch.bests import Bests, lines
 from experiment.watch.compose import compose, put_signs, score_text, size_of
 from experiment.watch.controls import Controls
 from experiment.watch.director import Director
+from experiment.watch.pace import Pace
 from experiment.watch.paint import NIGHT, Canvas
 from experiment.watch.recorder import Recorder, free_name
 from experiment.watch.scene import Scene
 from experiment.watch.sounds import Sounds, heard
 
-RATE = 60  # pictures a second
 CATCH_UP = 0.1  # seconds of the game that are played at most to make up for lost time
 REST = 1.2  # seconds for which the end of an episode is shown
 FILMS = Path("films")
@@ -31,6 +31,7 @@ class Window:
     Attributes:
         screen: pygame's surface.
         driver: SDL's name of what shows it; "dummy" shows it to nobody.
+        wait: waits for the next picture's turn; returns the seconds since the last one's.
 
     Raises:
         UserError: if there is no display.
@@ -49,7 +50,7 @@ class Window:
         pygame.display.set_caption(title)
         self.driver = pygame.display.get_driver()
         pygame.key.set_repeat()
-        self._clock = pygame.time.Clock()
+        self.wait = Pace().wait
 
     def scale(self, width: float, height: float) -> float:
         """Return the pixels a unit at which a picture of so many units fills the window."""
@@ -65,10 +66,6 @@ class Window:
     def hold(self) -> None:
         """Show what is shown a while longer."""
         pygame.display.flip()
-
-    def wait(self) -> float:
-        """Wait for the next picture's turn; returns the seconds since the last one's."""
-        return float(self._clock.tick(RATE)) / 1000
 
     def moved(self) -> Iterator[tuple[str, bool]]:
         """Yield the names of keys that moved since the last call, and whether they went down; "quit" to close."""

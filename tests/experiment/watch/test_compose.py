@@ -85,7 +85,7 @@ def test_a_picture_is_the_same_every_time_and_not_changed_by_signs() -> None:
 
 def test_bars_are_as_high_as_the_probabilities() -> None:
     canvas = Canvas(256, 217, 1)  # two rows of 100 units beneath a title of 17
-    draw_actions(canvas, (0, 0, 256, 217), seat([decision((0.25, 0.75))] * SLOTS), TEAL)
+    draw_actions(canvas, (0, 0, 256, 217), seat([decision((0.25, 0.75))] * SLOTS).told, TEAL)
     painted = canvas.array()
     column = painted[:, 100]
     chosen = is_color(column, TEAL)
@@ -97,7 +97,7 @@ def test_bars_are_as_high_as_the_probabilities() -> None:
 
 def test_the_newest_bar_is_at_the_right() -> None:
     canvas = Canvas(256, 217, 1)
-    draw_actions(canvas, (0, 0, 256, 217), seat([decision((1.0, 0.0))] * 3 + [decision((0.0, 1.0))]), TEAL)
+    draw_actions(canvas, (0, 0, 256, 217), seat([decision((1.0, 0.0))] * 3 + [decision((0.0, 1.0))]).told, TEAL)
     glide, flap = is_color(canvas.array(), TEAL)[67], is_color(canvas.array(), TEAL)[167]
     width = 160 / SLOTS
     right = 256 - 40
@@ -108,7 +108,7 @@ def test_the_newest_bar_is_at_the_right() -> None:
 def test_values_of_actions_reach_from_the_least_to_the_most() -> None:
     canvas = Canvas(256, 217, 1)
     past = [decision((-4.0, -3.0), probable=False), decision((-5.0, -1.0), probable=False)]
-    draw_actions(canvas, (0, 0, 256, 217), seat(past), TEAL)
+    draw_actions(canvas, (0, 0, 256, 217), seat(past).told, TEAL)
     newest = is_color(canvas.array(), TEAL)[117:, 214]
     older = is_color(canvas.array(), TEAL)[117:, 212]
     assert newest.sum() == pytest.approx(96, abs=1)
@@ -121,30 +121,30 @@ def test_many_actions_show_those_liked_best() -> None:
     likes[[3, 17]] = 0.4, 0.6
     many = replace(seat([decision(tuple(likes))]), actions=names)
     canvas = Canvas(256, 137, 1)
-    draw_actions(canvas, (0, 0, 256, 137), many, TEAL)
+    draw_actions(canvas, (0, 0, 256, 137), many.told, TEAL)
     assert is_color(canvas.array(), TEAL)[117:, 214].any()  # the last row is the last action
     few = Canvas(256, 137, 1)
-    draw_actions(few, (0, 0, 256, 137), replace(many, past=(decision(tuple(likes[::-1])),)), TEAL)
+    draw_actions(few, (0, 0, 256, 137), replace(many, past=(decision(tuple(likes[::-1])),)).told, TEAL)
     assert not is_color(few.array(), TEAL)[117:, 214].any()
 
 
 def test_the_value_rises_from_left_to_right() -> None:
     canvas = Canvas(256, 117, 1)
-    draw_value(canvas, (0, 0, 256, 117), seat([decision(value=float(i)) for i in range(PAST)]), GOLD)
+    draw_value(canvas, (0, 0, 256, 117), seat([decision(value=float(i)) for i in range(PAST)]).told, GOLD)
     line = canvas.array()[17:, :, 0] > 200  # red: of the line, not of the light beneath
     tops = [np.flatnonzero(line[:, x])[0] for x in range(10, 200, 10)]
     assert all(a > b for a, b in itertools.pairwise(tops))
     # The line is straight: the middle's height is the mean of two at equal distances.
     assert tops[9] == pytest.approx((tops[4] + tops[14]) / 2, abs=1.5)
     silent = Canvas(256, 117, 1)
-    draw_value(silent, (0, 0, 256, 117), seat([decision(value=None)]), GOLD)
+    draw_value(silent, (0, 0, 256, 117), seat([decision(value=None)]).told, GOLD)
     assert not is_color(silent.array(), GOLD).any()
 
 
 def test_the_networks_input_is_shown_as_it_is_oldest_first() -> None:
     past = [decision(), decision()]
     canvas = Canvas(84 * 2 + 6, 17 + 84, 1)
-    draw_input(canvas, (0, 0, 84 * 2 + 6, 17 + 84), seat(past), TEAL)
+    draw_input(canvas, (0, 0, 84 * 2 + 6, 17 + 84), seat(past).told, TEAL)
     painted, (old, new) = canvas.array(), past[-1].observation
     assert (painted[17:, :84] == old[..., None]).all()
     assert (painted[17:, 90:] == new[..., None]).all()
@@ -153,7 +153,7 @@ def test_the_networks_input_is_shown_as_it_is_oldest_first() -> None:
 def test_a_state_of_numbers_is_shown_as_bars() -> None:
     state = np.array([[[2.0, -1.0, 0.0]]], np.float32)
     canvas = Canvas(288, 77, 1)
-    draw_input(canvas, (0, 0, 288, 77), seat([decision(observation=state)]), TEAL)
+    draw_input(canvas, (0, 0, 288, 77), seat([decision(observation=state)]).told, TEAL)
     bars = is_color(canvas.array(), TEAL)
     rows = [bars[17 + 10 + 20 * i] for i in range(3)]
     assert [row.sum() for row in rows] == pytest.approx([100, 50, 1], abs=1)  # 288 / 2 - 44 for the largest
@@ -165,7 +165,7 @@ def test_maps_are_on_one_scale() -> None:
     maps = np.zeros((4, 2, 2), np.float32)
     maps[0, 0, 0], maps[3, 1, 1] = 4.0, 1.0
     canvas = Canvas(163, 57, 1)  # four in a row, 37 units each with gaps of 3
-    draw_maps(canvas, (0, 0, 163, 57), seat([decision(looks={"maps": maps})]), TEAL)
+    draw_maps(canvas, (0, 0, 163, 57), seat([decision(looks={"maps": maps})]).told, TEAL)
     bright = canvas.array()[17:].astype(int).sum(-1)
     assert (bright == 3 * 255).sum() == pytest.approx(18.5**2, rel=0.15)
     first, last = bright[:, :38].max(), bright[:, 125:].max()
