@@ -17,6 +17,7 @@ from perception.encoder import STATES, Encoder, EncoderSpec, make_encoder
 from perception.gan import GAN, GANConfig
 from perception.inverse import Inverse, InverseConfig
 from perception.random import Random, RandomConfig
+from perception.saving import FOLDER
 from perception.sequence import Sequence, SequenceConfig
 from perception.supervised import Supervised, SupervisedConfig
 from perception.training import TrainerConfig, Way
@@ -215,9 +216,13 @@ def config_of(settings: EncoderSettings) -> dict[str, Any]:
 def load_way(path: Path) -> tuple[Way, Dataset]:
     """Load all that an encoder's run has trained, the encoder and what learned beside it, and its pictures.
 
+    Args:
+        path: the run's folder or, in it, the encoder's own; see `load_encoder`.
+
     Raises:
         UserError: if there is no such run, its pictures are gone, or it is damaged.
     """
+    path = path.parent if path.name == FOLDER else path
     settings = EncoderSettings.open(path)
     settings.device = "cpu"
     data = settings.open_data(path)

@@ -70,11 +70,14 @@ def test_an_encoder_goes_to_an_agent_that_plays_without_it(folder: Path) -> None
 
 @pytest.mark.parametrize(("way", "shape"), [("sup", (252, 252, 3)), ("vae", (84, 84, 3))])
 def test_the_window_shows_what_an_encoder_tells(way: str, shape: tuple[int, ...], folder: Path) -> None:
-    """As its own decoder draws it, from the weights that the agent has by now; and nothing once that run is gone."""
+    """As its own decoder draws it, from the weights that the agent has by now; and nothing once that run is gone.
+
+    Whether the run or its encoder was named.
+    """
     if way == "vae":
         assert train.main(f"encoder-vae --data data/flappy --total-steps 64 --out runs/vae {TRAINED}".split()) == 0
     short = [*TINY, "--total-steps", "64", "--evaluate-seconds", "0", "--out", "run", "--quiet"]
-    assert train.main([*short, "--encoder", f"runs/{way}"]) == 0
+    assert train.main([*short, "--encoder", f"runs/{way}{'/encoder' if way == 'sup' else ''}"]) == 0
     player = load_player(Path("run"))
     looks = looks_of(player.act, player.settings.eyes.trained)
     stacks = Dataset(Path("data/flappy"), player.settings.frames).splits["test"].batch(np.arange(1)).observations

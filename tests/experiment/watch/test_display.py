@@ -1,4 +1,7 @@
-"""A real window on a virtual display: what is on the screen, keys from outside, and how it closes."""
+"""A real window on a virtual display: what is on the screen, keys from outside, and how it closes.
+
+Leaves a screenshot of every overlay in pytest's temporary folder (`--basetemp` chooses another).
+"""
 
 import os
 import shutil
@@ -6,13 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from experiment.watch.scene import OVERLAYS
-from tests.commands.running import ROOT
+from tests.commands.running import ROOT, TINY, command
 
 SIZE = (1000, 800)
 NEEDED = ("Xvfb", "xdotool")
@@ -55,6 +60,10 @@ class Screen:
         raw = subprocess.run(words, capture_output=True, check=True, env=self.env).stdout
         return np.frombuffer(raw, np.uint8).reshape(SIZE[1], SIZE[0], 3)
 
+    def keep(self, path: Path) -> None:
+        """Leave a screenshot."""
+        Image.fromarray(self.picture()).save(path)
+
     def strike(self, key: str) -> None:
         subprocess.run(["xdotool", "key", key], env=self.env, check=True, capture_output=True)
 
@@ -66,8 +75,17 @@ class Screen:
 
 
 @pytest.fixture
-def screen() -> Iterator[Screen]:
-    shown = Screen("--scale", "1.5", "--overlay", "none")
+def screen(tmp_path: Path) -> Iterator[Screen]:
+    """Show an agent with a trained encoder, for whom all overlays have something to show."""
+    train = [
+        f"train.py encoder-supervised --total-steps 512 --threads 1 --quiet --out {tmp_path / 'eyes'}",
+        f"train.py {' '.join(TINY)} --total-steps 128 --evaluate-seconds 0 --quiet"
+        f" --encoder {tmp_path / 'eyes' / 'encoder'} --out {tmp_path / 'run'}",
+    ]
+    for words in train:
+        done = command(words, tmp_path)
+        assert done.returncode == 0, done.stderr
+    shown = Screen(str(tmp_path / "run"), "--scale", "1.5", "--overlay", "none")
     yield shown
     shown.close()
 
@@ -79,7 +97,7 @@ def until(true: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.1)
 
 
-def test_the_window_shows_the_game_takes_keys_and_closes(screen: Screen) -> None:
+def test_the_window_shows_the_game_takes_keys_and_closes(screen: Screen, tmp_path: Path) -> None:
     until(lambda: screen.picture().std() > 20)  # the game is there
     game, panel = (slice(None), slice(0, 400)), (slice(280, 700), slice(500, 860))
     first = screen.picture()
@@ -89,18 +107,26 @@ def test_the_window_shows_the_game_takes_keys_and_closes(screen: Screen) -> None
     still = screen.picture()
     empty = screen.picture()[panel]
     seen = []
-    shown = [overlay for name, overlay in OVERLAYS.items() if name != "eyes"]  # the shipped agent's were not trained
-    for overlay in shown:
+    for name, overlay in OVERLAYS.items():
+        if name == "saliency":
+            continue
         screen.strike(overlay.key)
-        if overlay.key == "s":
-            until(lambda: (screen.picture()[game] != still[game]).mean() > 0.3)  # it lies over the game
-            break
         until(lambda: (screen.picture()[panel] != empty).mean() > 0.02)
         seen.append(screen.picture())
+        screen.keep(tmp_path / f"{name}.png")
         screen.strike(overlay.key)
         until(lambda: (screen.picture()[panel] == empty).mean() > 0.999)
-    assert len(seen) == len(shown) - 1
+    assert len(seen) == len(OVERLAYS) - 1
     assert all((one != other).any() for i, one in enumerate(seen) for other in seen[:i])
+    before = still
+    for method in ("gradient", "occlusion"):  # they lie over the game
+        screen.strike(OVERLAYS["saliency"].key)
+        until(lambda: all((screen.picture()[game] != other[game]).mean() > 0.3 for other in (still, before)))  # noqa: B023
+        before = screen.picture()
+        screen.keep(tmp_path / f"{method}.png")
+    screen.strike("h")
+    until(lambda: (screen.picture() != before).mean() > 0.3)
+    screen.keep(tmp_path / "keys.png")
     screen.strike("q")
     assert screen.program.wait(30) == 0
     assert screen.program.stdout is not None
