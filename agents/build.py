@@ -27,7 +27,7 @@ from experiment.errors import UserError
 from experiment.run import CONFIG, Run
 from experiment.runner import BEST, RunnerConfig
 from experiment.settings import read
-from perception import ENCODERS, STATES, Encoder, EncoderSpec, freeze, make_encoder
+from perception import ENCODERS, LAYOUTS, STATES, Encoder, EncoderSpec, freeze, make_encoder
 from perception.encoder import make_reader
 
 
@@ -93,6 +93,7 @@ class Settings:
         device: where to compute, as torch names it.
         precision: "fp32" or "bf16".
         threads: CPU threads.
+        layout: see `perception.Encoder`.
     """
 
     algorithm: str
@@ -104,6 +105,7 @@ class Settings:
     device: str
     precision: str
     threads: int
+    layout: str = "planes"
 
     @classmethod
     def parse(cls, config: dict[str, Any], where: str, env: str | None = None) -> "Settings":
@@ -129,6 +131,8 @@ class Settings:
             settings = cast("Settings", read(cls, config))
             if settings.precision not in PRECISIONS:
                 raise TypeError(f"precision = {settings.precision!r}")
+            if settings.layout not in LAYOUTS:
+                raise TypeError(f"layout = {settings.layout!r}")
         except (KeyError, TypeError) as error:
             raise _unreadable(where, error) from error
         settings.game.confirm(env, where)
@@ -162,6 +166,7 @@ class Settings:
             ValueError: if the settings don't fit each other.
         """
         encoder, mode = make_encoder(self.spec()), self.eyes.encoder_mode
+        encoder.layout = self.layout
         if weights is not None:
             encoder.load_state_dict(weights)
         encoder.settled = mode in ("finetune", "frozen")

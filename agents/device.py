@@ -2,17 +2,21 @@
 
 import contextlib
 import ctypes
+import itertools
 import sys
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import psutil
 import torch
 
 from experiment.errors import UserError
-from perception import EncoderSpec, make_encoder
+from perception import LAYOUTS, EncoderSpec, make_encoder
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+ROUNDS = 4  # of measurements, the first of which warms up
+HOPELESS = 2.0  # times as long as the fastest: no need to measure again
 
 
 def keep_memory() -> None:
@@ -58,32 +62,69 @@ def set_threads(threads: int) -> int:
     return torch.get_num_threads()
 
 
-def choose_compute(device: str, precision: str, threads: int) -> tuple[str, str, int]:
-    """Settle where and how to compute; returns (device, precision, threads).
+class Compute(NamedTuple):
+    """Where and how to compute, as a run's settings say it.
+
+    Attributes:
+        device: as torch names it.
+        precision: a name in PRECISIONS.
+        threads: CPU threads.
+        layout: a name in LAYOUTS.
+    """
+
+    device: str
+    precision: str
+    threads: int
+    layout: str
+
+    @property
+    def words(self) -> str:
+        """For the line with which a run begins."""
+        return f"{self.device}, {self.precision} in {self.layout}, {self.threads} threads"
+
+
+def choose_compute(device: str, precision: str, threads: int, layout: str = "auto") -> Compute:
+    """Settle where and how to compute.
+
+    Args:
+        device: see `choose_device`.
+        precision: a name in PRECISIONS, or "auto" for the fastest.
+        threads: see `set_threads`.
+        layout: a name in LAYOUTS, or "auto" for the fastest; with a precision of one's own "planes", so that runs can
+            be repeated without a measurement that might come out differently.
 
     Raises:
         UserError: if the device is not there.
     """
     chosen = choose_device(device)
     threads = set_threads(threads)
-    return str(chosen), fastest_precision(chosen) if precision == "auto" else precision, threads
+    formats = tuple(PRECISIONS) if precision == "auto" else (precision,)
+    free = LAYOUTS if precision == "auto" and chosen.type == "cpu" else ("planes",)
+    layouts = free if layout == "auto" else (layout,)
+    precision, layout = fastest(chosen, list(itertools.product(formats, layouts)))
+    return Compute(str(chosen), precision, threads, layout)
 
 
-def fastest_precision(device: torch.device) -> str:
-    """Time a training step of the default encoder in each number format and name the faster one.
+def fastest(device: torch.device, ways: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """Time a training step of the default encoder in each of these ways, (precision, layout), and name the fastest.
 
-    bf16 is several times faster than fp32 on some CPUs and slower on others, so only a measurement tells.
+    bf16 is several times as fast as fp32 on some CPUs and slower on others, and so are layouts: only a measurement
+    tells.
     """
     encoder = make_encoder(EncoderSpec()).to(device)
     observations = torch.zeros(128, 2, 84, 84, dtype=torch.uint8, device=device)
-    times = dict.fromkeys(PRECISIONS, float("inf"))
-    for _ in range(3):  # in turn, so that a busy moment hits both; the first time warms up
-        for name in PRECISIONS:
+    times = dict.fromkeys(ways, float("inf"))
+    left = list(ways) if len(ways) > 1 else []
+    for i in range(ROUNDS):  # in turn, so that a busy moment hits all
+        for precision, layout in left:
+            encoder.layout = layout
             start = time.perf_counter()
-            with autocast(device, name):
+            with autocast(device, precision):
                 features = encoder(observations)
             features.square().mean().backward()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            times[name] = min(times[name], time.perf_counter() - start)
-    return min(times, key=lambda name: times[name])
+            if i:  # the first warms up
+                times[precision, layout] = min(times[precision, layout], time.perf_counter() - start)
+        left = [way for way in left if times[way] <= HOPELESS * min(times.values())]
+    return min(times, key=lambda way: times[way])

@@ -96,11 +96,11 @@ def pretrain(name: str, command: Any) -> int:
     else:
         _player(game, command.playing, command.played, common.seed)
         command.network.make(84, 84)  # what does not fit is refused before anything is made
-    device, precision, threads = choose_compute(common.device, common.precision, common.threads)
+    compute = choose_compute(common.device, common.precision, common.threads, common.layout)
     total = common.total_steps or WAYS[name].total_steps
     settings = EncoderSettings(
         name, str(data or ""), game.env_arg if data else (), command.network, command.way, command.trainer,
-        total, common.seed, device, precision, threads,
+        total, common.seed, *compute,
     )  # fmt: skip
     if data is not None:
         make_way(settings, settings.open_data(Path()))
@@ -112,11 +112,11 @@ def pretrain(name: str, command: Any) -> int:
         except (UserError, KeyboardInterrupt):
             shutil.rmtree(run.path, ignore_errors=True)  # there is nothing in it yet that could go on
             raise
-        set_threads(threads)
+        set_threads(compute.threads)
     trainer = _make_trainer(run, settings, common.quiet)
     trainer.prepare()
     rows = len(trainer.data.splits["train"])
-    print(f"{name} learns from {rows:,} pictures on {device}, {precision}, {threads} threads", file=sys.stderr)
+    print(f"{name} learns from {rows:,} pictures on {compute.words}", file=sys.stderr)
     return _finish(run, trainer, trainer.train())
 
 

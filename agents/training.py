@@ -31,15 +31,15 @@ def train(name: str, command: Any) -> int:
     """
     common, game = command.common, command.game
     check(common, game, command.eyes, command.learner, command.runner)
-    device, precision, threads = choose_compute(common.device, common.precision, common.threads)
+    compute = choose_compute(common.device, common.precision, common.threads, common.layout)
     total_steps = common.total_steps or ALGORITHMS[name].total_steps
     eyes, encoder = take_encoder(command.eyes, game)
-    settings = Settings(name, game, eyes, command.learner, total_steps, common.seed, device, precision, threads)
+    settings = Settings(name, game, eyes, command.learner, total_steps, common.seed, *compute)
     algorithm = make_algorithm(settings, encoder)
     config = asdict(settings) | {"runner": asdict(command.runner)}
     run = Run.create(common.out, config, f"{name}-{game.name}-{common.seed}")
     preset = f" ({game.about['preset']})" if game.ours else ""
-    print(f"{name} learns {game.env}{preset} on {device}, {precision}, {threads} threads", file=sys.stderr)
+    print(f"{name} learns {game.env}{preset} on {compute.words}", file=sys.stderr)
     if encoder is not None:
         spec = encoder.spec
         print(

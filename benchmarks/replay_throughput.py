@@ -20,7 +20,7 @@ from rich.table import Table
 
 from agents.build import Settings as RunSettings
 from agents.build import make_algorithm
-from agents.device import choose_compute
+from agents.device import Compute, choose_compute
 from agents.dqn import DQNConfig
 from agents.eyes import EyesConfig
 from agents.game import GameConfig
@@ -48,7 +48,7 @@ class Settings:
     """Answer with one JSON object."""
 
 
-def make_agent(redraw: bool, capacity: int, compute: tuple[str, str, int]) -> Any:
+def make_agent(redraw: bool, capacity: int, compute: Compute) -> Any:
     """Make a DQN whose replay is full, and which from its first iteration on acts by its network and learns."""
     config = replace(DQNConfig(), capacity=capacity, redraw=redraw, learning_starts=0, exploration_steps=0)
     agent: Any = make_algorithm(RunSettings("dqn", GameConfig(), EyesConfig(), config, 10**9, 0, *compute))
@@ -76,8 +76,8 @@ def measure(settings: Settings) -> dict[str, Any]:
     return {
         "benchmark": "replay_throughput",
         "env": "wingbeat/FlappyBird-v0",
-        "precision": compute[1],
-        "threads": compute[2],
+        "precision": compute.precision,
+        "threads": compute.threads,
         "machine": machine("torch", "numba", "numpy"),
         "capacity": settings.capacity,
         "replay_bytes": {name: agent.replay.memory for name, agent in agents.items()},

@@ -64,11 +64,15 @@ def learner_config(algorithm: Algorithm) -> Any:
 def ours(algorithm: Algorithm, precision: str, seconds: float) -> dict[str, float]:
     """Train with ours; returns steps a second and the share of the FLOP limit."""
     from agents.build import Settings, make_algorithm
+    from agents.device import Compute, fastest
     from agents.eyes import EyesConfig
     from agents.game import GameConfig
+    from perception import LAYOUTS
 
     config = learner_config(algorithm)
-    agent: Any = make_algorithm(Settings(algorithm, GameConfig(), EyesConfig(), config, 10**9, 0, "cpu", precision, 0))
+    _, layout = fastest(torch.device("cpu"), [(precision, layout) for layout in LAYOUTS])
+    compute = Compute("cpu", precision, 0, layout)
+    agent: Any = make_algorithm(Settings(algorithm, GameConfig(), EyesConfig(), config, 10**9, 0, *compute))
     while agent.steps < WARM_UP:
         agent.iterate()
     first, start = agent.steps, time.perf_counter()

@@ -1,6 +1,16 @@
 """Pixels to features: the Encoder contract, the networks that fill it, and ways to train them beforehand."""
 
-from perception.encoder import ENCODERS, STATES, Encoder, EncoderSpec, freeze, make_encoder
+from perception.encoder import ENCODERS, LAYOUTS, STATES, Encoder, EncoderSpec, freeze, make_encoder
 from perception.saving import load_encoder, save_encoder
 
-__all__ = ["ENCODERS", "STATES", "Encoder", "EncoderSpec", "freeze", "load_encoder", "make_encoder", "save_encoder"]
+__all__ = [
+    "ENCODERS",
+    "LAYOUTS",
+    "STATES",
+    "Encoder",
+    "EncoderSpec",
+    "freeze",
+    "load_encoder",
+    "make_encoder",
+    "save_encoder",
+]

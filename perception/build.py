@@ -137,6 +137,7 @@ class EncoderSettings:
         device: where to compute, as torch names it.
         precision: "fp32" or "bf16".
         threads: CPU threads.
+        layout: see `Encoder`.
     """
 
     algorithm: str
@@ -150,6 +151,7 @@ class EncoderSettings:
     device: str
     precision: str
     threads: int
+    layout: str = "planes"
 
     @classmethod
     def open(cls, path: Path) -> "EncoderSettings":
@@ -204,6 +206,7 @@ def make_way(settings: EncoderSettings, data: Dataset) -> Way:
     kind, (height, width) = WAYS[settings.algorithm].way, data.about["size"]
     torch.manual_seed(settings.seed)
     encoder = settings.network.make(height, width)
+    encoder.layout = settings.layout
     encoder.spec = replace(encoder.spec, objective=kind.objective, trained_on=data.about["env"])
     return cast("Way", kind(encoder, settings.way, data)).to(settings.device)
 

@@ -172,6 +172,7 @@ def change_config(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         (lambda config: config["game"].update(preset="hard"), ["hard", "classic, head2023"]),
         (lambda config: config["learner"].update(gamma=None), ["gamma = None"]),
         (lambda config: config.update(precision="fp64"), ["fp64"]),
+        (lambda config: config.update(layout="rows"), ["rows"]),
         (lambda config: config.update(algorithm="sac"), ["sac"]),
         (lambda config: config.pop("algorithm"), ["algorithm"]),
         (lambda config: config.pop("learner"), ["learner"]),

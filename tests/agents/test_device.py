@@ -1,0 +1,66 @@
+"""Where and how to compute: what is measured, and what is chosen then."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from agents import device
+from agents.device import Compute, choose_compute, fastest
+
+WAYS = [("fp32", "planes"), ("bf16", "planes"), ("fp32", "patches"), ("bf16", "patches")]
+
+
+@pytest.mark.parametrize("wanted", range(len(WAYS)))
+def test_the_fastest_way_is_found(wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which each way takes as long as it is told to; those that are hopeless are not asked again."""
+    clock, asked = [0.0], []
+    seconds = {way: 1.0 if i == wanted else 1.5 + 2 * (i == (wanted + 1) % 4) for i, way in enumerate(WAYS)}
+
+    class Slow(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layout, self.weight = "planes", torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, observations: torch.Tensor) -> torch.Tensor:
+            half = torch.is_autocast_enabled("cpu")
+            asked.append(("bf16" if half else "fp32", self.layout))
+            clock[0] += seconds[asked[-1]] + 5 * (len(asked) <= len(WAYS))  # each is compiled at first
+            return self.weight
+
+    monkeypatch.setattr(device, "make_encoder", lambda spec: Slow())
+    monkeypatch.setattr(device.time, "perf_counter", lambda: clock[0])
+    assert fastest(torch.device("cpu"), WAYS) == WAYS[wanted]
+    assert asked[:4] == WAYS
+    hopeless = WAYS[(wanted + 1) % 4]
+    assert asked.count(hopeless) == 2
+    assert all(asked.count(way) == device.ROUNDS for way in WAYS if way != hopeless)
+
+
+def test_what_is_said_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Sequence[tuple[str, str]]] = []
+
+    def first(where: torch.device, ways: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        given.append(ways)
+        return ways[-1]
+
+    monkeypatch.setattr(device, "fastest", first)
+    before = torch.get_num_threads()
+    try:
+        assert choose_compute("cpu", "fp32", 1) == Compute("cpu", "fp32", 1, "planes")
+        assert choose_compute("cpu", "bf16", 1, "patches") == Compute("cpu", "bf16", 1, "patches")
+        assert choose_compute("cpu", "auto", 1, "planes") == Compute("cpu", "bf16", 1, "planes")
+        choose_compute("cpu", "auto", 1)
+    finally:
+        torch.set_num_threads(before)
+    planes = [("fp32", "planes"), ("bf16", "planes")]
+    assert given == [planes[:1], [("bf16", "patches")], planes, [planes[0], ("fp32", "patches"), planes[1], WAYS[3]]]
+
+
+def test_nothing_is_computed_where_there_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*arguments: Any) -> None:
+        pytest.fail("an encoder was asked")
+
+    monkeypatch.setattr(torch.nn.Module, "__call__", never)
+    assert fastest(torch.device("cpu"), [("fp32", "planes")]) == ("fp32", "planes")
