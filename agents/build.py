@@ -77,6 +77,7 @@ ALGORITHMS = {
 
 
 DEFAULTS = EncoderSpec()
+FURTHER = 0.5  # share of the usual step sizes at which a trained encoder is trained further
 
 
 @dataclass
@@ -171,7 +172,8 @@ class Settings:
             encoder.load_state_dict(weights)
         encoder.settled = mode in ("finetune", "frozen")
         if mode == "finetune":
-            encoder.learning_rate = self.eyes.encoder_lr
+            usual = getattr(self.learner, "muon_rate", 0) or self.learner.learning_rate
+            encoder.pace = FURTHER if self.eyes.encoder_lr is None else self.eyes.encoder_lr / usual
         elif mode == "frozen":
             freeze(encoder)
             if self.eyes.trained:  # runs from before there were readers do not say where their encoder came from

@@ -20,8 +20,9 @@ class EyesConfig:
     mlp. Or the folder of a trained one, see docs/encoders.md"""
     encoder_mode: Literal["auto", "scratch", "finetune", "frozen"] = "auto"
     """of a trained encoder: frozen, or finetune (auto) to train it further; of others: scratch (auto)"""
-    encoder_lr: float = 3e-4
-    """Adam's step size at the start for an encoder that is trained further"""
+    encoder_lr: float | None = None
+    """step size at the start of an encoder that is trained further: Muon's, or of agents without Muon their own; half
+    of the usual one if not given"""
     frames: int | None = None
     """the last frames seen, stacked in one observation; 2, or as a trained encoder has it"""
     feature_dim: int | None = None

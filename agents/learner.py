@@ -136,7 +136,7 @@ class Learner:
         self.policy = GreedyPolicy(self.average, device, precision)
         encoder = self.network.encoder
         self.optimizer = HiddenMuon(
-            self.network, encoder, config.learning_rate, config.muon_rate, getattr(encoder, "learning_rate", None)
+            self.network, encoder, config.learning_rate, config.muon_rate, getattr(encoder, "pace", 1.0)
         )
         averages = dict(self.average.named_parameters())
         self._averages = side_by_side([averages[name] for name in self.optimizer.names])

@@ -80,7 +80,7 @@ class HiddenMuon:
         hidden: the part of it whose weights Muon steps.
         learning_rate: Adam's step size.
         muon_rate: Muon's, for entries of the size that Adam's steps have (Liu et al. 2025); 0 leaves all to Adam.
-        hidden_rate: Adam's step size for all of the hidden part, in place of Muon; None as said above.
+        pace: of the hidden part: its step sizes, Muon's and Adam's, as a share of the others'.
         beta1: Adam's share of the average gradient that is kept at each step.
     """
 
@@ -90,12 +90,13 @@ class HiddenMuon:
         hidden: nn.Module,
         learning_rate: float,
         muon_rate: float,
-        hidden_rate: float | None = None,
+        pace: float = 1.0,
         beta1: float = 0.9,
     ) -> None:
-        mine = [] if hidden_rate is None else list(hidden.parameters())
-        matrices = [weight for weight in hidden.parameters() if weight.ndim > 1 and muon_rate > 0 and not mine]
-        known = {id(parameter) for parameter in [*matrices, *mine]}
+        matrices = [weight for weight in hidden.parameters() if weight.ndim > 1 and muon_rate > 0]
+        known = {id(parameter) for parameter in matrices}
+        mine = [weight for weight in hidden.parameters() if id(weight) not in known and pace != 1]
+        known |= {id(parameter) for parameter in mine}
         others = [parameter for parameter in network.parameters() if id(parameter) not in known]
         self._parameters = [*matrices, *mine, *others]
         names = {id(parameter): name for name, parameter in network.named_parameters()}
@@ -109,10 +110,11 @@ class HiddenMuon:
         self._mean = torch.zeros_like(weights[0])  # of the gradients since Muon's last step, so far
         self._momentum = torch.zeros_like(weights[0])
         self._steps = 0
-        self._muon = {"lr": PERIOD * muon_rate}
+        self._muon = {"lr": PERIOD * pace * muon_rate}
         groups: list[dict[str, Any]] = []
-        for weight, gradient, rate in zip(weights[1:], gradients[1:], (hidden_rate, learning_rate), strict=True):
-            if rate is not None:
+        rates = (pace * learning_rate, learning_rate)
+        for weight, gradient, rate in zip(weights[1:], gradients[1:], rates, strict=True):
+            if len(weight):
                 parameter = nn.Parameter(weight)
                 parameter.grad = gradient
                 groups.append({"params": [parameter], "lr": rate})

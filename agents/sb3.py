@@ -195,8 +195,8 @@ class SB3(ABC):
             "normalize_images": False,
             "net_arch": [],
         }
-        if encoder.learning_rate is not None:
-            policy |= self.optimizer(encoder.learning_rate / config.learning_rate)
+        if encoder.pace != 1:
+            policy |= self.optimizer(encoder.pace)
         self.model: Any = self.make_model(
             env=self.envs, policy="CnnPolicy", policy_kwargs=policy, seed=seed, device=str(device)
         )

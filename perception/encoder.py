@@ -47,7 +47,7 @@ class Encoder(nn.Module):
     Attributes:
         dtype: of the observations, uint8 for pixels or float32 for states.
         settled: it comes trained, so `fit_normalization` leaves it as it is.
-        learning_rate: step size of its own, for who trains it further; None to learn like any other part.
+        pace: its step sizes as a share of the usual ones, for who trains it further.
         reader: what learns to make use of frozen features, after them; None for none. See `freeze`.
         layout: how the first convolution of the small network is computed on a CPU. "planes": by torch; "patches": as
             a single product, with the pictures cut up while they are centred. Which is faster depends on the machine;
@@ -65,7 +65,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.spec, self.body = spec, body
         self.settled = False
-        self.learning_rate: float | None = None
+        self.pace = 1.0
         self.reader: nn.Module | None = None
         self.layout = "planes"
         self.dtype = torch.float32 if spec.network in STATES else torch.uint8

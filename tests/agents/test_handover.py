@@ -160,7 +160,7 @@ def test_the_encoder_has_a_step_size_of_its_own() -> None:
     from torch import nn
 
     network = nn.ModuleDict({"encoder": nn.Linear(3, 4), "head": nn.Linear(4, 1)})
-    optimizer = HiddenMuon(network, network["encoder"], 1e-2, 5e-2, hidden_rate=1e-3)
+    optimizer = HiddenMuon(network, network["encoder"], 1e-2, 0.0, pace=0.1)
     for share in (1.0, 0.5):
         before = copy(network.state_dict())
         optimizer.decay(share)
@@ -171,6 +171,36 @@ def test_the_encoder_has_a_step_size_of_its_own() -> None:
         for key, rate in (("encoder.weight", 1e-3), ("encoder.bias", 1e-3), ("head.bias", 1e-2)):
             moved = (now[key] - before[key]).abs()
             torch.testing.assert_close(moved, torch.full_like(moved, share * rate), rtol=0.02, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "given", "pace"), [("ppo", None, 0.5), ("ppo", 1e-3, 0.25), ("sb3-ppo", 2.5e-5, 0.1)]
+)
+def test_its_step_size_is_a_share_of_the_usual_one(
+    algorithm: str, given: float | None, pace: float, saved: Path
+) -> None:
+    """Of Muon's 4e-3, and of 2.5e-4 of SB3's PPO."""
+    agent, _ = begin(algorithm, saved, "finetune", encoder_lr=given)
+    assert encoders(agent)[0].pace == pytest.approx(pace)
+
+
+def test_muons_steps_are_shorter_by_the_pace() -> None:
+    """The way of the encoder's weights and biases, beside a network that learns as usual."""
+    from torch import nn
+
+    moved = []
+    for pace in (1.0, 0.25):
+        torch.manual_seed(0)
+        network = nn.ModuleDict({"encoder": nn.Linear(3, 4), "head": nn.Linear(4, 1)})
+        optimizer = HiddenMuon(network, network["encoder"], 1e-3, 2e-3, pace=pace)
+        before = copy(network.state_dict())
+        for _ in range(2):  # Muon takes a step for two of Adam's
+            optimizer.zero_grad()
+            network["head"](network["encoder"](torch.ones(8, 3))).sum().backward()
+            optimizer.step()
+        moved.append({key: (value - before[key]).norm().item() for key, value in network.state_dict().items()})
+    for key, share in (("encoder.weight", 0.25), ("encoder.bias", 0.25), ("head.weight", 1.0)):
+        assert moved[1][key] / moved[0][key] == pytest.approx(share, rel=0.02), key
 
 
 @pytest.mark.parametrize("algorithm", ["sb3-ppo", "sb3-a2c", "sb3-dqn"])
