@@ -525,6 +525,20 @@ MUTANTS = (
         "np.linspace(a, b, count, endpoint=False) for",
         "envs/test_guest.py::test_positions_of_a_boxs_numbers_are_combined",
     ),
+    Mutant(
+        "patches cut at the wrong row",
+        "perception/centering.py",
+        "start = (y - above * stride) * kernel",
+        "start = y % kernel * kernel",
+        "perception/test_centering.py::test_patches_are_those_of_unfold",
+    ),
+    Mutant(
+        "a trained encoder's steps as long as any other's",
+        "agents/optimizer.py",
+        '{"lr": PERIOD * pace * muon_rate}',
+        '{"lr": PERIOD * muon_rate}',
+        "agents/test_handover.py::test_muons_steps_are_shorter_by_the_pace",
+    ),
 )
 
 

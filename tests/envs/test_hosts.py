@@ -77,8 +77,7 @@ def run_into_it(envs: AdaptedVectorEnv) -> None:
 CASES = [(fault, 3, 2) for fault in FAULTS] + [("killed", 3, 8), ("killed", 0, 2), ("raising", 0, 2), ("hanging", 0, 2)]
 
 
-@pytest.mark.parametrize(("fault", "step", "workers"), CASES)
-def test_a_worker_that_goes_wrong_is_named_and_nothing_is_left_of_it(fault: str, step: int, workers: int) -> None:
+def named_and_ended(fault: str, step: int, workers: int) -> None:
     before = len(children())
     envs = make(workers, fault, step=step)
     assert len(children()) == before + workers
@@ -96,6 +95,11 @@ def test_a_worker_that_goes_wrong_is_named_and_nothing_is_left_of_it(fault: str,
     assert len(children()) == before
 
 
+@pytest.mark.parametrize(("fault", "step", "workers"), CASES)
+def test_a_worker_that_goes_wrong_is_named_and_nothing_is_left_of_it(fault: str, step: int, workers: int) -> None:
+    named_and_ended(fault, step, workers)
+
+
 @pytest.mark.parametrize("fault", HERE)
 def test_in_this_process_it_is_named_too(fault: str) -> None:
     envs = make(0, fault)
@@ -105,10 +109,7 @@ def test_in_this_process_it_is_named_too(fault: str) -> None:
     assert "Traceback" in caught.value.traceback
 
 
-@pytest.mark.parametrize(
-    ("workers", "fault"), [(0, "raising"), (0, "nan"), (2, "killed"), (2, "hanging"), (3, "nan"), (8, "exiting")]
-)
-def test_a_restart_interrupts_what_was_lost_and_nothing_else(workers: int, fault: str) -> None:
+def restarted(fault: str, workers: int) -> None:
     envs, sound = make(workers, fault, "restart"), make(0)
     envs.reset(seed=100)
     sound.reset(seed=100)
@@ -130,6 +131,24 @@ def test_a_restart_interrupts_what_was_lost_and_nothing_else(workers: int, fault
         for mine, other in zip((observations, rewards, terminated, truncated), wanted, strict=False):
             assert np.array_equal(mine[~lost], other[~lost])
     envs.close()
+
+
+@pytest.mark.parametrize(
+    ("workers", "fault"), [(0, "raising"), (0, "nan"), (2, "killed"), (2, "hanging"), (3, "nan"), (8, "exiting")]
+)
+def test_a_restart_interrupts_what_was_lost_and_nothing_else(workers: int, fault: str) -> None:
+    restarted(fault, workers)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("fault", ["killed", "exiting", "raising", "hanging", "nan"])
+def test_one_in_eight_twenty_times(fault: str) -> None:
+    before = len(children())
+    for _ in range(20):
+        named_and_ended(fault, 3, 8)
+        restarted(fault, 8)
+    assert len(children()) == before
 
 
 def test_who_fails_again_and_again_ends_it() -> None:
