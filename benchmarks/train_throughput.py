@@ -61,17 +61,22 @@ def learner_config(algorithm: Algorithm) -> Any:
     return PPOConfig() if algorithm == "ppo" else A2CConfig()
 
 
+def fastest_layout(precision: str) -> str:
+    """Time the layouts of the encoder, which is the same for both; see `perception.Encoder`."""
+    from agents.device import fastest
+    from perception import LAYOUTS
+
+    return fastest(torch.device("cpu"), [(precision, layout) for layout in LAYOUTS])[1]
+
+
 def ours(algorithm: Algorithm, precision: str, seconds: float) -> dict[str, float]:
     """Train with ours; returns steps a second and the share of the FLOP limit."""
     from agents.build import Settings, make_algorithm
-    from agents.device import Compute, fastest
+    from agents.device import Compute
     from agents.eyes import EyesConfig
     from agents.game import GameConfig
-    from perception import LAYOUTS
 
-    config = learner_config(algorithm)
-    _, layout = fastest(torch.device("cpu"), [(precision, layout) for layout in LAYOUTS])
-    compute = Compute("cpu", precision, 0, layout)
+    config, compute = learner_config(algorithm), Compute("cpu", precision, 0, fastest_layout(precision))
     agent: Any = make_algorithm(Settings(algorithm, GameConfig(), EyesConfig(), config, 10**9, 0, *compute))
     while agent.steps < WARM_UP:
         agent.iterate()
@@ -98,11 +103,12 @@ def sb3_model(algorithm: Algorithm) -> Any:
     from perception import EncoderSpec, make_encoder
     from perception.sb3 import EncoderExtractor
 
-    config = learner_config(algorithm)
+    config, encoder = learner_config(algorithm), make_encoder(EncoderSpec())
+    encoder.layout = fastest_layout("fp32")
     games = make_vec_env("envs:wingbeat/FlappyBird-v0", config.num_envs, env_kwargs={"frame_skip": 2})
     eyes = {
         "features_extractor_class": EncoderExtractor,
-        "features_extractor_kwargs": {"encoder": make_encoder(EncoderSpec())},
+        "features_extractor_kwargs": {"encoder": encoder},
         "normalize_images": False,
         "net_arch": [],
     }
