@@ -28,7 +28,8 @@ class GameConfig:
     preset: str = ""
     """the rules by name, of our own games; the first if not given. Scores of different presets can't be compared"""
     frame_skip: int | None = None
-    """frames from one decision to the next; if not given 2 of our own games, 4 with --screen atari, else 1"""
+    """frames from one decision to the next; if not given what a game of ours says, mostly 2, 4 with --screen atari,
+    else 1"""
     env_arg: tuple[str, ...] = ()
     """of our own games the look, as theme=night pipe_color=red; of others a setting, as gravity=-12.0"""
     pixels: bool = False
@@ -65,10 +66,10 @@ class GameConfig:
         if not self.ours:
             return self._make_others(num_envs, training, {**settings}, look)
         self._refuse_for_ours()
-        settings = {"frame_skip": self.skip, **settings}
         for name in look.keys() & inspect.signature(GameVectorEnv).parameters.keys():
             raise UserError(f"--env-arg sets the game's look, which {name} is no part of")
         try:
+            settings = {"frame_skip": self.skip, **settings}
             return GameVectorEnv(self.game, num_envs, preset=self.preset or None, **settings, **look)
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -146,7 +147,9 @@ class GameConfig:
     @property
     def skip(self) -> int:
         """Frames from one decision to the next."""
-        return self.frame_skip or (2 if self.ours else 4 if self.screen == "atari" else 1)
+        if self.frame_skip is not None or not self.ours:
+            return self.frame_skip or (4 if self.screen == "atari" else 1)
+        return self.game.decision(self.game.rules(str(self.about["preset"])))
 
     @property
     def decision_frames(self) -> int:

@@ -51,6 +51,11 @@ def seed_rng(seeds: Sequence[int]) -> NDArray[np.int64]:
     return (np.array(words, np.uint64) & np.uint64(_MASK)).astype(np.int64)
 
 
+def two_frames(rules: Any) -> int:
+    """Fifteen decisions a second at 30 frames: about as many as a person makes."""
+    return 2
+
+
 @dataclass(frozen=True, eq=False)
 class Game:
     """One game: its numbers, rules, pictures and the words people use for them.
@@ -66,6 +71,7 @@ class Game:
             alike compiled and uncompiled. `score` and `rng` are added to every game.
         taps: actions act when they are chosen, as a key does when it is struck, not for as long as it is held:
             of the frames that a decision lasts, only the first gets the action, the others action 0.
+        decision: frames that a decision of an agent lasts by these rules, unless the user says otherwise.
         about: what it is, in a line.
         facts: what encoders are taught and judged by. Called with records [n] as scenes get them and the rules; returns
             float64 [n] by name, NaN where no picture shows it. None: every number of the state, everywhere.
@@ -90,6 +96,7 @@ class Game:
     step: Callable[[Any, Any, int], tuple[float, bool]]
     scene: Callable[[Any, Any], Any]
     taps: bool = False
+    decision: Callable[[Any], int] = two_frames
     about: str = ""
     facts: Callable[[Any, Any], Mapping[str, NDArray[np.float64]]] | None = None
 

@@ -19,6 +19,8 @@ Play: the head moves by `pace` pixels a frame. When it reaches the middle of a c
 snake grows by one cell. Then it turns and begins to leave. The next apple is at once in a cell that is free, each
 equally likely.
 
+An agent decides once a cell, unless told otherwise.
+
 Start: 3 cells in the middle row, head in the middle of the board, creeping to the right; an apple anywhere else.
 
 End: terminated when the cell ahead is off the board or of the snake (the cell that the tail is leaving is free), when
@@ -195,6 +197,7 @@ SNAKE = Game(
     width=SCREEN,
     height=SCREEN,
     fps=30,
+    decision=lambda rules: CELL // rules.pace,
     actions=("ahead", "up", "right", "down", "left"),
     keys={"up": 1, "right": 2, "down": 3, "left": 4},
     fields=FIELDS,

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agents.game import GameConfig
 from envs import BREAKOUT, CATCH, PONG, ROOFTOPS, SNAKE, Game, GameVectorEnv
 from tests.envs.states import put
 
@@ -158,6 +159,19 @@ def test_snake_starves_after_338_moves_and_slides_in_four_frames() -> None:
     env.reset(seed=0)
     offsets = [int(env.advance(np.array([0]))[3]["state"]["offset"][0]) for _ in range(6)]
     assert offsets == [0, 6, 12, 18, 0, 6]
+
+
+@pytest.mark.parametrize(("preset", "frames"), [("", 4), ("fast", 2)])
+def test_an_agent_decides_once_a_cell_of_snake(preset: str, frames: int) -> None:
+    """Right, up, up and left from the middle, cell 84; Flappy Bird's decisions last two frames as ever."""
+    config = GameConfig("wingbeat/Snake-v0", preset)
+    assert (config.skip, config.decision_frames) == (frames, frames)
+    envs = config.make(1)
+    envs.reset(seed=0)
+    heads = [int(envs.step(np.array([action]))[4]["state"]["body"][0][0]) for action in (0, 1, 0, 4)]
+    assert heads == [85, 72, 59, 58]
+    assert GameConfig("wingbeat/Snake-v0", preset, frame_skip=3).skip == 3
+    assert GameConfig().skip == 2
 
 
 ROOFS = {"roof_x": [0, 500, 900, 1300], "roof_y": [230] * 4, "roof": [3, 0, 0, 0], "speed": 6}
