@@ -1,9 +1,11 @@
 """All algorithms on two tasks: how many seeds learn each, how soon, and how well they play at last.
 
     python -m benchmarks.algorithms --tasks cartpole --algorithms ppo pqn --seeds 3
+    python -m benchmarks.algorithms --tasks catch rooftops breakout pong snake --algorithms ppo
 
-The tasks are CartPole-v1, from its four numbers, and Flappy Bird from pixels. Each seed is timed and judged as in
-`benchmarks.time_to_solve`, one after the other.
+The tasks are CartPole-v1, from its four numbers, and Flappy Bird from pixels; if they are named, our other games, too,
+where a run ends soon after it has passed the bar. Each seed is timed and judged as in `benchmarks.time_to_solve`, one
+after the other.
 """
 
 import json
@@ -40,6 +42,7 @@ class Task:
         every: seconds from one checkpoint to the next.
         flags: of train.py, for every algorithm.
         own: further ones, of single algorithms.
+        stop_early: a run that has passed the bar is not gone on with.
     """
 
     env: str
@@ -50,12 +53,28 @@ class Task:
     every: float
     flags: str = ""
     own: dict[str, str] = field(default_factory=dict)
+    stop_early: bool = False
 
 
 # The defaults are for Flappy Bird. CartPole's states need a small network and little exploration, its episodes of up to
 # 500 decisions a longer horizon, and its short runs many gradient steps. These flags were found by hand.
 GROWING = "--gamma=0.98 --final-gamma=0.99 --num-envs=8"
 ALIKE = f"--exploration=0 {GROWING} --rollout-steps=32 --epochs=4 --minibatch=64 --total-steps=60000"
+# Our other games: the mean that counts as playing well, the cap, the seconds there are for it.
+GAMES: dict[str, tuple[float, int, float]] = {
+    "Catch": (50.0, 100, 60.0),
+    "Rooftops": (50.0, 100, 300.0),
+    "Breakout": (60.0, 120, 300.0),
+    "Pong": (5.0, 100, 300.0),
+    "Snake": (15.0, 100, 300.0),
+}
+
+
+def game(name: str, mean: float, cap: int, limit: float) -> Task:
+    """Say when a game of ours is learned."""
+    return Task(f"wingbeat/{name}-v0", mean, cap, seeds=3, limit=limit, every=5.0, stop_early=True)
+
+
 TASKS = {
     "cartpole": Task(
         env="CartPole-v1",
@@ -87,23 +106,28 @@ TASKS = {
         every=5.0,
         own={"ppo-lstm": "--frames=1"},  # what moves where, it has to remember
     ),
+    **{name.lower(): game(name, *bar) for name, bar in GAMES.items()},
 }
+
+
+TaskName = Literal["cartpole", "flappy", "catch", "rooftops", "breakout", "pong", "snake"]
 
 
 @dataclass
 class Settings:
     """What to measure."""
 
-    tasks: tuple[Literal["cartpole", "flappy"], ...] = ("cartpole", "flappy")
+    tasks: tuple[TaskName, ...] = ("cartpole", "flappy")
     """what is learned"""
     algorithms: tuple[Algorithm, ...] = get_args(Algorithm)
     """who learns"""
     seeds: int | None = None
-    """runs of each, with seeds first_seed, first_seed + 1, ...; by default 5 on cartpole, 3 on flappy"""
+    """runs of each, with seeds first_seed, first_seed + 1, ...; by default 5 on cartpole, 3 on others"""
     first_seed: int = 0
     """the first run's seed"""
     limit: float | None = None
-    """seconds after which a run is stopped, whatever it has reached; by default 120 on cartpole, 300 on flappy"""
+    """seconds after which a run is stopped, whatever it has reached; by default 120 on cartpole, 60 on catch,
+    300 on others"""
     json: bool = False
     """print one JSON object"""
 
@@ -120,6 +144,7 @@ def run_settings(task: Task, algorithm: Algorithm, settings: Settings) -> time_t
         mean=task.mean,
         score_cap=task.score_cap,
         share=0.0,
+        stop_early=task.stop_early,
         train_args=(*task.flags.split(), *task.own.get(algorithm, "").split()),
         json=settings.json,
     )

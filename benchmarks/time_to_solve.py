@@ -10,10 +10,13 @@ The last checkpoint is judged in any case.
 """
 
 import json
+import math
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +31,10 @@ from benchmarks.common import machine, print_json
 from experiment import checkpoint
 from experiment.command import main_line, parse
 from experiment.evaluate import evaluate
+from experiment.metrics import FILE, read_metrics
 
 EPISODES = 100
+INTERRUPTED = 130  # exit code of a run that was asked to stop
 Algorithm = Literal["ppo", "ppo-lstm", "a2c", "reinforce", "dqn", "pqn"]
 
 
@@ -55,6 +60,8 @@ class Settings:
     """score at which the episodes that judge end"""
     share: float = 0.95
     """the second bar: this share of episodes reaches the cap; 0 leaves it out"""
+    stop_early: bool = False
+    """without the second bar: stop a seed soon after its training score has passed the first"""
     train_args: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """more flags for train.py, each as --train-args=--flag=value"""
     json: bool = False
@@ -96,9 +103,31 @@ def train(settings: Settings, seed: int, folder: Path) -> None:
         "--quiet",
     ]
     command = [sys.executable, "train.py", settings.algo, f"--seed={seed}", f"--out={folder}", *flags]
-    done = subprocess.run([*command, *settings.train_args], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"training failed: {done.stderr.strip()}")
+    command += settings.train_args
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    if settings.stop_early and not settings.share:
+        stop_once_passed(process, folder / FILE, settings.mean, 2 * settings.every)
+    said = process.communicate()[1]
+    if process.returncode not in (0, INTERRUPTED):
+        raise SystemExit(f"training failed: {said.strip()}")
+
+
+def stop_once_passed(process: "subprocess.Popen[str]", metrics: Path, mean: float, seconds: float) -> None:
+    """Have a run save and leave when its training score has stood at this mean for so many seconds.
+
+    Training plays with dice, so whoever plays greedily does so a little better.
+    """
+    passed: float | None = None
+    while process.poll() is None:
+        time.sleep(min(0.5, seconds / 4))
+        lines = read_metrics(metrics) if metrics.exists() else []
+        if not lines or not lines[-1].get("train/score", -math.inf) >= mean:
+            passed = None
+        elif passed is None:
+            passed = time.monotonic()
+        elif time.monotonic() - passed > seconds:
+            process.send_signal(signal.SIGINT)
+            return
 
 
 def measure(settings: Settings, seed: int) -> dict[str, Any]:

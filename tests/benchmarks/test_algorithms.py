@@ -26,7 +26,13 @@ def test_train_takes_every_cells_flags(name: str, algorithm: Algorithm, monkeypa
     class Done:
         returncode = 0
 
-    monkeypatch.setattr(time_to_solve.subprocess, "run", lambda words, **_: commands.append(words) or Done())
+        def communicate(self) -> tuple[None, str]:
+            return None, ""
+
+        def poll(self) -> int:
+            return 0
+
+    monkeypatch.setattr(time_to_solve.subprocess, "Popen", lambda words, **_: commands.append(words) or Done())
     monkeypatch.setattr(training, "train", lambda chosen, flags: taken.append((chosen, flags)) or 0)
     monkeypatch.setattr(train, "_compile", lambda env: None)
     time_to_solve.train(run_settings(TASKS[name], algorithm, Settings(limit=7.0)), 3, Path("run"))
@@ -35,7 +41,8 @@ def test_train_takes_every_cells_flags(name: str, algorithm: Algorithm, monkeypa
     ((chosen, flags),) = taken
     assert chosen == algorithm
     assert (flags.common.seed, flags.common.out, flags.runner.max_seconds) == (3, Path("run"), 7.0)
-    assert flags.game.env == {"cartpole": "CartPole-v1", "flappy": "wingbeat/FlappyBird-v0"}[name]
+    ours = {"flappy": "FlappyBird"}.get(name, name.capitalize())
+    assert flags.game.env == ("CartPole-v1" if name == "cartpole" else f"wingbeat/{ours}-v0")
     check(flags.common, flags.game, flags.eyes, flags.learner, flags.runner)
 
 
@@ -76,6 +83,42 @@ def test_a_bar_is_passed_by_the_first_checkpoint_above_it_and_the_last_is_judged
     assert judged == [1, 2]
     assert answer["seconds_to_mean"] is None
     assert answer["at_end"]["score_mean"] == 20.0
+
+
+def test_a_run_is_stopped_when_its_training_score_has_stood_at_the_bar(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that each wait puts on by a second; half-written and empty lines are no scores."""
+    clock, sent = [0.0], []
+    lines = [
+        "",
+        '{"steps": 1, "seconds": 1.0}\n',
+        '{"steps": 2, "seconds": 2.0, "train/score": 9.0}\n',
+        '{"steps": 3, "seconds": 3.0, "train/score": 11.0}\n',
+    ]
+    lines += [
+        '{"steps": 4, "seconds": 4.0, "train/score": 9.0}\n',
+        '{"steps": 5, "seconds": 5.0, "train/score": 10.0}\n',
+        '{"steps": 6, "seconds": 6.0, "train/sc',
+    ]
+    path = tmp_path / "metrics.jsonl"
+
+    class Running:
+        def poll(self) -> int | None:
+            return None if clock[0] < 50 else 0
+
+        def send_signal(self, number: int) -> None:
+            sent.append((number, clock[0]))
+
+    def sleep(seconds: float) -> None:
+        clock[0] += 1
+        path.write_text("".join(lines[: int(clock[0])]))
+
+    monkeypatch.setattr(time_to_solve.time, "sleep", sleep)
+    monkeypatch.setattr(time_to_solve.time, "monotonic", lambda: clock[0])
+    process: Any = Running()
+    time_to_solve.stop_once_passed(process, path, 10.0, 4.0)
+    assert sent == [(time_to_solve.signal.SIGINT, 11.0)]  # passed for good at 6, and more than 4 seconds ago
 
 
 def test_a_row_by_hand() -> None:
