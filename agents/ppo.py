@@ -58,6 +58,8 @@ class PPO(OnPolicy):
     config: PPOConfig
 
     def __init__(self, *args: Any) -> None:
+        self._seen: list[Tensor] = []  # frozen features of the rollout that is being played, step by step
+        self._features: Tensor | None = None  # of the one that is learned from
         super().__init__(*args)
         self.advantage_scale = RunningScale()
 
@@ -77,7 +79,11 @@ class PPO(OnPolicy):
 
     @torch.no_grad()
     def play(self) -> Played:
-        """Play; notes the values, [steps + 1, games], and the chosen actions' log probabilities, [steps, games]."""
+        """Play; notes the values, [steps + 1, games], and the chosen actions' log probabilities, [steps, games].
+
+        Features of a frozen encoder, too, [(steps + 1) * games, feature_dim]: they are the same in each epoch.
+        """
+        self._seen = []
         values: list[Tensor] = []
         log_probs: list[Tensor] = []
 
@@ -92,11 +98,13 @@ class PPO(OnPolicy):
             rollout = self.actor.play(choose)
             values.append(self._look(rollout, rollout.steps)[1])
         means = self.playing.value.mean(torch.stack(values)).cpu()
-        return Played(rollout, {"values": means, "log_probs": torch.stack(log_probs)})
+        notes = {"values": means, "log_probs": torch.stack(log_probs)}
+        return Played(rollout, {**notes, "features": torch.cat(self._seen)} if self._seen else notes)
 
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
         """Estimate advantages and returns, shuffle them into minibatches: a gradient step of each."""
         config, progress, values = self.config, self.actor.steps / self.total_steps, notes["values"]
+        self._features = notes.get("features")
         rate = self.learner.decay(progress)
         gamma = growing(config.gamma, config.final_gamma, 4 * progress)
         lam = growing(config.gae_lambda, config.final_gae_lambda, 4 * progress)
@@ -115,12 +123,21 @@ class PPO(OnPolicy):
 
     def _look(self, rollout: Rollout, t: int) -> tuple[Tensor, Tensor]:
         """What the network makes of all games at step t while they are played; see `ActorCritic`."""
-        logits: tuple[Tensor, Tensor] = self.playing(rollout.at(t))
+        network = self.playing
+        features = network.encoder.features(rollout.at(t))
+        if network.encoder.frozen:
+            self._seen.append(features)
+        logits: tuple[Tensor, Tensor] = network.heads(network.encoder.read(features))
         return logits
 
     def _look_again(self, rollout: Rollout, index: Tensor) -> tuple[Tensor, Tensor]:
         """What it makes of these steps of the rollout, flat indices t * games + game, to learn from them."""
-        logits: tuple[Tensor, Tensor] = self.learner.network(rollout.observations(index))
+        network, known = self.learner.network, self._features
+        if known is None:
+            features = network.encoder.features(rollout.observations(index))
+        else:
+            features = known[index.to(self.device)]
+        logits: tuple[Tensor, Tensor] = network.heads(network.encoder.read(features))
         return logits
 
     def _minibatches(self, rollout: Rollout) -> Sequence[Tensor]:

@@ -81,8 +81,17 @@ class Encoder(nn.Module):
         """Length of the feature vector."""
         return self.spec.feature_dim
 
+    @property
+    def frozen(self) -> bool:
+        """Its weights stay as they are, whatever is learned; see `freeze`."""
+        return next(self.body.parameters(), None) is None
+
     def forward(self, observations: Tensor) -> Tensor:
         """Map observations [batch, frames, height, width] to float32 [batch, feature_dim]."""
+        return self.read(self.features(observations))
+
+    def features(self, observations: Tensor) -> Tensor:
+        """Map observations as above to features [batch, feature_dim] as they are before a reader."""
         expected = (self.spec.frames, self.spec.height, self.spec.width)
         if observations.dtype != self.dtype or observations.shape[1:] != expected:
             kind = str(self.dtype).removeprefix("torch.")
@@ -96,7 +105,12 @@ class Encoder(nn.Module):
             half = torch.is_autocast_enabled(observations.device.type)
             dtype = torch.get_autocast_dtype(observations.device.type) if half else torch.float32
             features = self.body(self._look(observations, dtype))
-        return (features if self.reader is None else self.reader(features)).float()
+        return features
+
+    def read(self, features: Tensor) -> Tensor:
+        """Let the reader read them, if there is one; returns float32 [batch, feature_dim]."""
+        read: Tensor = features if self.reader is None else self.reader(features)
+        return read.float()
 
     def _look(self, observations: Tensor, dtype: torch.dtype) -> Tensor:
         first = next(self.body.children(), None)

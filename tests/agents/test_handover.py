@@ -155,6 +155,32 @@ def test_freezing_leaves_the_features_and_the_names() -> None:
     make_encoder(encoder.spec).load_state_dict(encoder.state_dict())
 
 
+def test_frozen_features_are_computed_once_while_playing(saved: Path) -> None:
+    """However many epochs there are, and what is learned from them is as if they had been computed anew."""
+    agent, _ = begin("ppo", saved, "frozen")
+    agent.config.epochs = 3
+    calls = {"learns": 0, "plays": 0}
+
+    def count(who: str) -> Any:
+        def add(*_: Any) -> None:
+            calls[who] += 1
+
+        return add
+
+    agent.learner.network.encoder.body.register_forward_hook(count("learns"))
+    agent.playing.encoder.body.register_forward_hook(count("plays"))
+    agent.iterate()
+    rollout, notes = agent.played
+    assert calls == {"learns": 0, "plays": rollout.steps + 1}
+    agent.learn(rollout, notes)
+    index = torch.tensor([0, 3, 4 * 7 + 2, 4 * 5 + 1])  # t * games + game
+    for found, wanted in zip(
+        agent._look_again(rollout, index), agent.learner.network(rollout.observations(index)), strict=True
+    ):
+        torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert calls["learns"] == 1
+
+
 def test_the_encoder_has_a_step_size_of_its_own() -> None:
     """Adam's first step is as long as its step size, whatever the gradient."""
     from torch import nn
