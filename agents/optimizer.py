@@ -112,12 +112,11 @@ class HiddenMuon:
         self._steps = 0
         self._muon = {"lr": PERIOD * pace * muon_rate}
         groups: list[dict[str, Any]] = []
-        rates = (pace * learning_rate, learning_rate)
-        for weight, gradient, rate in zip(weights[1:], gradients[1:], rates, strict=True):
-            if len(weight):
-                parameter = nn.Parameter(weight)
-                parameter.grad = gradient
-                groups.append({"params": [parameter], "lr": rate})
+        parts = list(zip(weights[1:], gradients[1:], (pace * learning_rate, learning_rate), strict=True))
+        for weight, gradient, rate in parts if mine else parts[1:]:
+            parameter = nn.Parameter(weight)
+            parameter.grad = gradient
+            groups.append({"params": [parameter], "lr": rate})
         self._adam = torch.optim.Adam(groups, lr=learning_rate, betas=(beta1, 0.999), eps=1e-5, fused=True)
         self.param_groups: list[dict[str, Any]] = [*([self._muon] if matrices else []), *self._adam.param_groups]
         self._first_rates = [float(group["lr"]) for group in self.param_groups]

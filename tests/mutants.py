@@ -437,8 +437,8 @@ MUTANTS = (
     Mutant(
         "Adam steps Muon's weights, too",
         "agents/optimizer.py",
-        "parameter = nn.Parameter(weight)\n                parameter.grad = gradient\n",
-        "parameter = nn.Parameter(self.vector)\n                parameter.grad = self._gradient\n",
+        "parameter = nn.Parameter(weight)\n            parameter.grad = gradient\n",
+        "parameter = nn.Parameter(self.vector)\n            parameter.grad = self._gradient\n",
         "agents/test_optimizer.py::test_muon_steps_the_encoders_weights_by_orthogonal_matrices",
     ),
     Mutant(

@@ -16,7 +16,7 @@ from experiment.errors import UserError
 
 def test_rows_are_scratch_and_all_that_makes_sense() -> None:
     found = [cell.name for cell in cells(Settings(ways=("random", "vae"), agents=("dqn",)))]
-    assert found == ["dqn-scratch", "dqn-random-frozen", "dqn-vae-frozen", "dqn-vae-finetune"]
+    assert found == ["dqn-scratch", "dqn-scratch-likewise", "dqn-random-frozen", "dqn-vae-frozen", "dqn-vae-finetune"]
 
 
 def test_ratios_by_hand() -> None:
@@ -70,21 +70,30 @@ def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
         main(["--seeds", "1", "--out", str(tmp_path / "out")])
     settings = {"pictures": 3000, "encoder_steps": 0, "limit": 1e6, "every": 30.0, "bars": [0.0, 1.0]}
     settings |= {"env": "wingbeat/FlappyBird-v0", "env_arg": ["theme=night"], "policy": "leaning", "noise": 0.3}
+    settings |= {"frozen": pretraining.FROZEN, "train_args": ["--gamma=0.9"]}
     (tmp_path / "out" / "settings.json").write_text(json.dumps(settings))
     words = ["--ways", "random", "--modes", "frozen", "--agents", "ppo", "--seeds", "1", "--every", "30", "--json"]
-    words += ["--limit", "1e6"]  # seconds count from the start of this process, which has run other tests
+    words += [
+        "--train-args=--gamma=0.9",
+        "--limit",
+        "1e6",
+    ]  # seconds count from the start of this process, which has run other tests
     words += ["--pictures", "3000", "--out", str(tmp_path / "out"), "--bars", "0", "1", "--env-arg", "theme=night"]
     assert main(words) == 0
     answer = json.loads(capsys.readouterr().out)
-    scratch, frozen = answer["rows"]
+    scratch, likewise, frozen = answer["rows"]
     assert (scratch["way"], frozen["way"], frozen["mode"]) == ("scratch", "random", "frozen")
-    for row in (scratch, frozen):
+    assert (likewise["way"], likewise["mode"]) == ("scratch", "likewise")
+    for row in (scratch, likewise, frozen):
         assert (row["reached_0"], row["reached_1"], row["frames_1"]) == (1, 0, None)
         assert row["frames_0"] == 2 * 128
     assert math.isclose(frozen["frames_0_ratio"]["ratio"], frozen["frames_0"] / scratch["frames_0"], rel_tol=1e-4)
     assert answer["costs"]["random"]["frames"] == 6000
     config = json.loads((tmp_path / "out" / "agents" / "ppo-scratch-0" / "config.json").read_text())["config"]
     assert config["game"]["env_arg"] == ["theme=night"]
+    assert (config["learner"]["gamma"], config["learner"]["epochs"]) == (0.9, 1)
+    config = json.loads((tmp_path / "out" / "agents" / "ppo-random-frozen-0" / "config.json").read_text())["config"]
+    assert (config["eyes"]["encoder_mode"], config["learner"]["epochs"]) == ("frozen", 4)
     assert json.loads((tmp_path / "out" / "data" / "dataset.json").read_text())["look"] == {}
     assert (tmp_path / "out" / "pretraining.png").stat().st_size > 5000
     monkeypatch.setattr(pretraining, "command", lambda words, out: pytest.fail(f"made again: {words}"))
