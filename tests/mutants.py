@@ -215,8 +215,8 @@ MUTANTS = (
     Mutant(
         "the probabilities are not of the policy that played",
         "agents/ppo.py",
-        "self.playing(rollout.at(t))",
-        "self.learner.network(rollout.at(t))",
+        "network = self.playing\n",
+        "network = self.learner.network\n",
         "agents/test_beside.py::test_side_by_side_is_as_one_after_the_other[ppo]",
     ),
     Mutant(
