@@ -127,6 +127,8 @@ class Settings:
             game = read(GameConfig, config["game"])
             if "screen" not in config["game"] and game.env not in GAMES:
                 game.frame_skip = 1  # before there were screens it was for our own games alone
+            if "layout" not in config and game.env in GAMES and game.frame_skip is None:
+                game.frame_skip = 2  # before each game said how long a decision lasts
             config["game"] = game
             config["eyes"] = read(EyesConfig, config["eyes"])
             settings = cast("Settings", read(cls, config))

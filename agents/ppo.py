@@ -104,7 +104,7 @@ class PPO(OnPolicy):
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
         """Estimate advantages and returns, shuffle them into minibatches: a gradient step of each."""
         config, progress, values = self.config, self.actor.steps / self.total_steps, notes["values"]
-        self._features = notes.get("features")
+        self._features = notes["features"].to(self.device) if "features" in notes else None
         rate = self.learner.decay(progress)
         gamma = growing(config.gamma, config.final_gamma, 4 * progress)
         lam = growing(config.gae_lambda, config.final_gae_lambda, 4 * progress)

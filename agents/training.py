@@ -1,7 +1,7 @@
 """An agent's run from the command line: made, or gone on with, trained, judged and filmed."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from itertools import islice
 from typing import Any
@@ -34,6 +34,7 @@ def train(name: str, command: Any) -> int:
     compute = choose_compute(common.device, common.precision, common.threads, common.layout)
     total_steps = common.total_steps or ALGORITHMS[name].total_steps
     eyes, encoder = take_encoder(command.eyes, game)
+    game = replace(game, frame_skip=game.skip)  # a run goes on as it began, whatever the game's default will be
     settings = Settings(name, game, eyes, command.learner, total_steps, common.seed, *compute)
     algorithm = make_algorithm(settings, encoder)
     config = asdict(settings) | {"runner": asdict(command.runner)}

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
 import numpy as np
 import tyro
@@ -31,8 +31,9 @@ from rich.table import Table
 from agents.build import load_player
 from agents.device import set_threads
 from agents.game import GameConfig
+from benchmarks import time_to_solve
 from benchmarks.common import machine, print_json
-from benchmarks.time_to_solve import judge, median
+from benchmarks.time_to_solve import median
 from experiment import checkpoint, files
 from experiment.command import main_line, parse
 from experiment.errors import UserError
@@ -73,7 +74,8 @@ class Settings:
     bars: tuple[float, ...] = (20.0, 50.0)
     """mean scores that are to be reached; episodes that judge end at twice the highest"""
     limit: float = 150.0
-    """seconds after which an agent's run is stopped, whatever it has reached"""
+    """seconds after which an agent's run is stopped, whatever it has reached; soon after the highest bar it ends by
+    itself"""
     every: float = 5.0
     """seconds from one checkpoint to the next: the resolution of the answer"""
     pictures: int = 200_000
@@ -167,24 +169,37 @@ def pretrain(way: str, settings: Settings) -> dict[str, float]:
 def measure(cell: Cell, seed: int, settings: Settings) -> dict[str, Any]:
     """Train an agent and find when it passed each bar; see `benchmarks.time_to_solve`."""
     folder = settings.out / "agents" / f"{cell.name}-{seed}"
-    words = [cell.agent, f"--seed={seed}", "--evaluate-seconds=0", "--keep=0", f"--env={settings.env}"]
-    words += ["--env-arg", *settings.env_arg] if settings.env_arg else []
-    words += [f"--checkpoint-seconds={settings.every}", f"--max-seconds={settings.limit}"]
+    flags = ["--env-arg", *settings.env_arg] if settings.env_arg else []
     if cell.mode in ("frozen", LIKEWISE):
-        words += FROZEN[cell.agent].split()
+        flags += FROZEN[cell.agent].split()
     if cell.way != "scratch":
-        words += [f"--encoder={settings.out / cell.way / FOLDER}", f"--encoder-mode={cell.mode}"]
-    command([*words, *settings.train_args], folder)
+        flags += [f"--encoder={settings.out / cell.way / FOLDER}", f"--encoder-mode={cell.mode}"]
+    highest = max(settings.bars)
+    how = time_to_solve.Settings(
+        algo=cast("time_to_solve.Algorithm", cell.agent),
+        env=settings.env,
+        limit=settings.limit,
+        every=settings.every,
+        mean=highest,
+        score_cap=round(2 * highest),
+        share=0.0,
+        stop_early=True,
+        train_args=(*flags, *settings.train_args),
+    )
+    shutil.rmtree(folder, ignore_errors=True)  # what a run that was stopped had left
+    time_to_solve.train(how, seed, folder)
     answer: dict[str, Any] = {"seed": seed}
     for path in sorted((folder / "checkpoints").iterdir()):
-        result = judge(load_player(path, "cpu"), round(2 * max(settings.bars)))
+        player = load_player(path, "cpu")
+        result = time_to_solve.judge(player, how.score_cap)
         assert result is not None
         _, meta = checkpoint.load(path)
+        frames = player.settings.game.skip * meta["steps"]
         for bar in settings.bars:
             if result["score_mean"] >= bar and f"frames_{bar:g}" not in answer:
-                answer |= {f"frames_{bar:g}": 2 * meta["steps"], f"seconds_{bar:g}": meta["seconds"]}
-        answer["at_end"] = {"frames": 2 * meta["steps"], "seconds": meta["seconds"], "score_mean": result["score_mean"]}
-        if f"frames_{max(settings.bars):g}" in answer:
+                answer |= {f"frames_{bar:g}": frames, f"seconds_{bar:g}": meta["seconds"]}
+        answer["at_end"] = {"frames": frames, "seconds": meta["seconds"], "score_mean": result["score_mean"]}
+        if f"frames_{highest:g}" in answer:
             break
     return answer
 

@@ -10,7 +10,6 @@ The last checkpoint is judged in any case.
 """
 
 import json
-import math
 import signal
 import statistics
 import subprocess
@@ -92,42 +91,54 @@ def judge(player: Player, cap: int, share: float | None = None) -> dict[str, Any
         return None
 
 
-def train(settings: Settings, seed: int, folder: Path) -> None:
-    """Train one seed in a process of its own."""
-    flags = [
+def words(settings: Settings, seed: int, folder: Path) -> list[str]:
+    """Say to train.py what a seed's run is."""
+    return [
+        settings.algo,
+        f"--seed={seed}",
+        f"--out={folder}",
         f"--env={settings.env}",
         "--evaluate-seconds=0",
         f"--checkpoint-seconds={settings.every}",
         f"--max-seconds={settings.limit}",
         "--keep=0",
         "--quiet",
+        *settings.train_args,
     ]
-    command = [sys.executable, "train.py", settings.algo, f"--seed={seed}", f"--out={folder}", *flags]
-    command += settings.train_args
+
+
+def train(settings: Settings, seed: int, folder: Path) -> None:
+    """Train one seed in a process of its own."""
+    command = [sys.executable, "train.py", *words(settings, seed, folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    if settings.stop_early and not settings.share:
-        stop_once_passed(process, folder / FILE, settings.mean, 2 * settings.every)
-    said = process.communicate()[1]
+    try:
+        if settings.stop_early and not settings.share:
+            stop_once_passed(process, folder, settings)
+        said = process.communicate()[1]
+    except BaseException:
+        process.kill()
+        raise
     if process.returncode not in (0, INTERRUPTED):
         raise SystemExit(f"training failed: {said.strip()}")
 
 
-def stop_once_passed(process: "subprocess.Popen[str]", metrics: Path, mean: float, seconds: float) -> None:
-    """Have a run save and leave when its training score has stood at this mean for so many seconds.
-
-    Training plays with dice, so whoever plays greedily does so a little better.
-    """
-    passed: float | None = None
+def stop_once_passed(process: "subprocess.Popen[str]", folder: Path, settings: Settings) -> None:
+    """Have a run save and leave when its training score has stood at the mean, and its newest checkpoint passes it."""
+    since: float | None = None
     while process.poll() is None:
-        time.sleep(min(0.5, seconds / 4))
-        lines = read_metrics(metrics) if metrics.exists() else []
-        if not lines or not lines[-1].get("train/score", -math.inf) >= mean:
-            passed = None
-        elif passed is None:
-            passed = time.monotonic()
-        elif time.monotonic() - passed > seconds:
-            process.send_signal(signal.SIGINT)
-            return
+        time.sleep(min(0.5, settings.every / 2))
+        lines = read_metrics(folder / FILE) if (folder / FILE).exists() else []
+        score = lines[-1].get("train/score") if lines else None  # None before the first episode has ended
+        if score is None or score < settings.mean:
+            since = None
+        elif since is None:
+            since = time.monotonic()
+        elif time.monotonic() - since > 2 * settings.every:
+            result = judge(load_player(checkpoint.latest(folder), "cpu"), settings.score_cap)
+            if result is not None and result["score_mean"] >= settings.mean:
+                process.send_signal(signal.SIGINT)
+                return
+            since = None
 
 
 def measure(settings: Settings, seed: int) -> dict[str, Any]:

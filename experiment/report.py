@@ -194,8 +194,8 @@ def _again(report: Report) -> Html:
         element(
             "p",
             f"The whole run was {config.get('total_steps', 0):,} decisions, on {config.get('device')} in "
-            f"{config.get('precision')} with threads = {config.get('threads')} and layout = {config.get('layout')}. "
-            "Where the command leaves these open, "
+            f"{config.get('precision')} with threads = {config.get('threads')} and layout = "
+            f"{config.get('layout', 'planes')}. Where the command leaves these open, "
             "another machine may choose others; sums are then rounded otherwise, and the run takes another course.",
             class_="note",
         )

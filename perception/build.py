@@ -13,7 +13,7 @@ from experiment.settings import read
 from perception.contrastive import Contrastive, ContrastiveConfig
 from perception.dataset import Dataset
 from perception.dbn import DBN, DBNConfig
-from perception.encoder import STATES, Encoder, EncoderSpec, make_encoder
+from perception.encoder import LAYOUTS, STATES, Encoder, EncoderSpec, make_encoder
 from perception.gan import GAN, GANConfig
 from perception.inverse import Inverse, InverseConfig
 from perception.random import Random, RandomConfig
@@ -167,7 +167,10 @@ class EncoderSettings:
             for part in ("network", "config", "trainer"):
                 key = "way" if part == "config" else part
                 config[key] = read(getattr(kind, part), config[key])
-            return cast("EncoderSettings", read(cls, config))
+            settings = cast("EncoderSettings", read(cls, config))
+            if settings.layout not in LAYOUTS:
+                raise TypeError(f"layout = {settings.layout!r}")
+            return settings
         except (KeyError, TypeError) as error:
             raise UserError(
                 f"the settings in {run.path / CONFIG} are not those of an encoder's run of this version: {error}"
@@ -225,7 +228,8 @@ def load_way(path: Path) -> tuple[Way, Dataset]:
     Raises:
         UserError: if there is no such run, its pictures are gone, or it is damaged.
     """
-    path = path.parent if path.name == FOLDER else path
+    if path.name == FOLDER and not (path / CONFIG).is_file():
+        path = path.parent
     settings = EncoderSettings.open(path)
     settings.device = "cpu"
     data = settings.open_data(path)

@@ -85,23 +85,14 @@ def test_a_bar_is_passed_by_the_first_checkpoint_above_it_and_the_last_is_judged
     assert answer["at_end"]["score_mean"] == 20.0
 
 
-def test_a_run_is_stopped_when_its_training_score_has_stood_at_the_bar(
+def test_a_run_is_stopped_when_its_training_score_and_its_newest_checkpoint_have_passed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By a clock that each wait puts on by a second; half-written and empty lines are no scores."""
-    clock, sent = [0.0], []
-    lines = [
-        "",
-        '{"steps": 1, "seconds": 1.0}\n',
-        '{"steps": 2, "seconds": 2.0, "train/score": 9.0}\n',
-        '{"steps": 3, "seconds": 3.0, "train/score": 11.0}\n',
-    ]
-    lines += [
-        '{"steps": 4, "seconds": 4.0, "train/score": 9.0}\n',
-        '{"steps": 5, "seconds": 5.0, "train/score": 10.0}\n',
-        '{"steps": 6, "seconds": 6.0, "train/sc',
-    ]
-    path = tmp_path / "metrics.jsonl"
+    """By a clock that each wait puts on by a second; no line, no score yet and half a line are no scores."""
+    clock, sent, judged = [0.0], [], []
+    scores = ["null", "9.0", "11.0", "9.0", "10.0"]
+    lines = ["", *(f'{{"steps": {i}, "seconds": {i}.0, "train/score": {score}}}\n' for i, score in enumerate(scores))]
+    lines.append('{"steps": 6, "train/sc')
 
     class Running:
         def poll(self) -> int | None:
@@ -112,13 +103,23 @@ def test_a_run_is_stopped_when_its_training_score_has_stood_at_the_bar(
 
     def sleep(seconds: float) -> None:
         clock[0] += 1
-        path.write_text("".join(lines[: int(clock[0])]))
+        (tmp_path / "metrics.jsonl").write_text("".join(lines[: int(clock[0])]))
+
+    def judge(player: str, cap: int) -> dict[str, float]:
+        judged.append((player, clock[0]))
+        return {"score_mean": 9.0 if len(judged) == 1 else 12.0}
 
     monkeypatch.setattr(time_to_solve.time, "sleep", sleep)
     monkeypatch.setattr(time_to_solve.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time_to_solve, "judge", judge)
+    monkeypatch.setattr(time_to_solve, "load_player", lambda path, _: path)
+    monkeypatch.setattr(time_to_solve.checkpoint, "latest", lambda folder: f"newest of {folder.name}")
     process: Any = Running()
-    time_to_solve.stop_once_passed(process, path, 10.0, 4.0)
-    assert sent == [(time_to_solve.signal.SIGINT, 11.0)]  # passed for good at 6, and more than 4 seconds ago
+    time_to_solve.stop_once_passed(process, tmp_path, time_to_solve.Settings(mean=10.0, every=2.0))
+    # Passed for good at 6 and more than 4 seconds ago at 11; then judged too low, and once more from 12 on.
+    newest = f"newest of {tmp_path.name}"
+    assert judged == [(newest, 11.0), (newest, 17.0)]
+    assert sent == [(time_to_solve.signal.SIGINT, 17.0)]
 
 
 def test_a_row_by_hand() -> None:

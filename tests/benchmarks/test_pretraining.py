@@ -3,13 +3,12 @@
 import json
 import math
 from pathlib import Path
-from subprocess import CompletedProcess, run
 from typing import Any
 
 import pytest
 
 import train
-from benchmarks import pretraining
+from benchmarks import pretraining, time_to_solve
 from benchmarks.pretraining import Cell, Settings, cells, compare, main, ratio
 from experiment.errors import UserError
 
@@ -54,15 +53,13 @@ def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A bar of no pipes is passed at once, and nobody passes one, by night, after a few steps."""
-    short, real = ["--total-steps=128", "--num-envs=2", "--rollout-steps=8", "--threads=1", "--precision=fp32"], run
+    short = ["--total-steps=128", "--num-envs=2", "--rollout-steps=8", "--threads=1", "--precision=fp32"]
 
-    def here(words: list[str], **how: Any) -> Any:
+    def here(how: Any, seed: int, folder: Path) -> None:
         """Agents train in this process, which has imported and compiled all there is; encoders in one of their own."""
-        if words[1:3] != ["train.py", "ppo"]:
-            return real(words, **how)
-        return CompletedProcess(words, train.main([*words[2:], *short]), "", "")
+        assert train.main([*time_to_solve.words(how, seed, folder), *short]) == 0
 
-    monkeypatch.setattr(pretraining.subprocess, "run", here)
+    monkeypatch.setattr(time_to_solve, "train", here)
     left = tmp_path / "out" / "agents" / "ppo-scratch-0"  # by a run that was stopped
     left.mkdir(parents=True)
     (left / "config.json").write_text("{")
@@ -92,8 +89,9 @@ def test_a_short_run_leaves_a_plot_and_goes_on_where_it_was(
     config = json.loads((tmp_path / "out" / "agents" / "ppo-scratch-0" / "config.json").read_text())["config"]
     assert config["game"]["env_arg"] == ["theme=night"]
     assert (config["learner"]["gamma"], config["learner"]["epochs"]) == (0.9, 1)
-    config = json.loads((tmp_path / "out" / "agents" / "ppo-random-frozen-0" / "config.json").read_text())["config"]
-    assert (config["eyes"]["encoder_mode"], config["learner"]["epochs"]) == ("frozen", 4)
+    for name, mode in (("ppo-random-frozen", "frozen"), ("ppo-scratch-likewise", "auto")):
+        config = json.loads((tmp_path / "out" / "agents" / f"{name}-0" / "config.json").read_text())["config"]
+        assert (config["eyes"]["encoder_mode"], config["learner"]["epochs"]) == (mode, 4)
     assert json.loads((tmp_path / "out" / "data" / "dataset.json").read_text())["look"] == {}
     assert (tmp_path / "out" / "pretraining.png").stat().st_size > 5000
     monkeypatch.setattr(pretraining, "command", lambda words, out: pytest.fail(f"made again: {words}"))
