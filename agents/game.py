@@ -68,8 +68,8 @@ class GameConfig:
         self._refuse_for_ours()
         for name in look.keys() & inspect.signature(GameVectorEnv).parameters.keys():
             raise UserError(f"--env-arg sets the game's look, which {name} is no part of")
+        settings = {"frame_skip": self.skip, **settings}
         try:
-            settings = {"frame_skip": self.skip, **settings}
             return GameVectorEnv(self.game, num_envs, preset=self.preset or None, **settings, **look)
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -146,10 +146,17 @@ class GameConfig:
 
     @property
     def skip(self) -> int:
-        """Frames from one decision to the next."""
+        """Frames from one decision to the next.
+
+        Raises:
+            UserError: for an unknown preset.
+        """
         if self.frame_skip is not None or not self.ours:
             return self.frame_skip or (4 if self.screen == "atari" else 1)
-        return self.game.decision(self.game.rules(str(self.about["preset"])))
+        try:
+            return self.game.decision(self.game.rules(str(self.about["preset"])))
+        except ValueError as error:
+            raise UserError(str(error)) from error
 
     @property
     def decision_frames(self) -> int:

@@ -167,15 +167,21 @@ class _Cut(nn.Conv2d):
         return F.linear(x.flatten(3), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
-def _convolutions(spec: EncoderSpec, layers: list[tuple[int, int, int]], hidden: tuple[int, ...] = ()) -> nn.Sequential:
+def _convolutions(
+    spec: EncoderSpec,
+    layers: list[tuple[int, int, int]],
+    hidden: tuple[int, ...] = (),
+    first: type[nn.Conv2d] = nn.Conv2d,
+) -> nn.Module:
     """Stack (channels, kernel, stride) convolutions, then linear layers of `hidden` and of the features' width.
 
-    Every linear layer is followed by LayerNorm and ReLU.
+    The first convolution is of the class `first`. Every linear layer is followed by LayerNorm and ReLU.
     """
     channels, height, width = spec.frames, spec.height, spec.width
     parts: list[nn.Module] = []
     for out, kernel, stride in layers:
-        parts += [nn.Conv2d(channels, out, kernel, stride), nn.ReLU()]
+        kind = nn.Conv2d if parts else first
+        parts += [kind(channels, out, kernel, stride), nn.ReLU()]
         channels, height, width = out, (height - kernel) // stride + 1, (width - kernel) // stride + 1
         if min(height, width) < 1:
             raise ValueError(f"{spec.height} x {spec.width} pixels are too few for the {spec.network} encoder")
@@ -195,9 +201,7 @@ def small(spec: EncoderSpec) -> nn.Module:
     layer were worth where it was measured stands in docs/limits.md.
     """
     last = 3 if min(spec.height, spec.width) >= 44 else 1  # of less, two convolutions leave fewer than 3 x 3 positions
-    body = _convolutions(spec, [(16, 8, 6), (32, 3, 2), (64, last, 1)], hidden=(128,))
-    body[0] = _Cut(spec.frames, 16, 8, 6)
-    return body
+    return _convolutions(spec, [(16, 8, 6), (32, 3, 2), (64, last, 1)], hidden=(128,), first=_Cut)
 
 
 def nature(spec: EncoderSpec) -> nn.Module:
