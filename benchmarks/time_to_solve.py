@@ -60,7 +60,7 @@ class Settings:
     share: float = 0.95
     """the second bar: this share of episodes reaches the cap; 0 leaves it out"""
     stop_early: bool = False
-    """without the second bar: stop a seed soon after its training score has passed the first"""
+    """without the second bar: stop a seed once its training score and its newest checkpoint have passed the first"""
     train_args: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
     """more flags for train.py, each as --train-args=--flag=value"""
     json: bool = False
