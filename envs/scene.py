@@ -236,7 +236,7 @@ def _slice_copy(to: Any, to_at: int, source: Any, source_at: int, count: int) ->
     to[int(to_at) : int(to_at) + int(count)] = source[int(source_at) : int(source_at) + int(count)]
 
 
-_copy_bytes: Any = _slice_copy if numba.config.DISABLE_JIT else _memcpy  # type: ignore[attr-defined]
+copy_bytes: Any = _slice_copy if numba.config.DISABLE_JIT else _memcpy  # type: ignore[attr-defined]
 
 
 @compiled
@@ -268,14 +268,14 @@ def draw_sprite(sheet: Sheet, sprite: int, x: float, y: float, pictures: NDArray
     if first >= last:
         return
     if table[sprite, 8] and left == 0 and top == 0 and columns == row_size and rows == height:
-        _copy_bytes(pictures, at, colour, start, rows * columns)  # a background
+        copy_bytes(pictures, at, colour, start, rows * columns)  # a background
         return
     for row in range(max(0, -top), min(rows, height - top)):
         # Unsigned indices: the compiler need not provide for negative ones, which count from the end.
         source = np.uintp(start + row * columns)
         target = np.uintp(at + (top + row) * row_size + left)
         if spans[span + row, 0] <= first and last <= spans[span + row, 1]:
-            _copy_bytes(pictures, target + np.uintp(first), colour, source + np.uintp(first), last - first)
+            copy_bytes(pictures, target + np.uintp(first), colour, source + np.uintp(first), last - first)
             continue
         for i in range(np.uintp(first), np.uintp(last)):
             rest = np.uint16(pictures[target + i]) * np.uint16(np.uint8(255) - cover[source + i])

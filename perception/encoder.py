@@ -7,12 +7,15 @@ of it and saved with it, so that nothing can be lost between training and playin
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perception.centering import centered, patches
+from perception.centering import centered
+from perception.patches import centered_patches, rectified_patches
 
 STATES = ("mlp",)  # networks for states; all others are for pixels
 LAYOUTS = ("planes", "patches")
@@ -49,9 +52,9 @@ class Encoder(nn.Module):
         settled: it comes trained, so `fit_normalization` leaves it as it is.
         pace: its step sizes as a share of the usual ones, for who trains it further.
         reader: what learns to make use of frozen features, after them; None for none. See `freeze`.
-        layout: how the first convolution of the small network is computed on a CPU. "planes": by torch; "patches": as
-            a single product, with the pictures cut up while they are centred. Which is faster depends on the machine;
-            what comes out is the same, but for rounding.
+        layout: how the small network's convolutions are computed on a CPU. "planes": by torch; "patches": each as a
+            single product, of its input cut up, see `perception.patches`. Which is faster depends on the machine; what
+            comes out is the same, but for rounding.
 
     Args:
         spec: what it is made for.
@@ -113,10 +116,8 @@ class Encoder(nn.Module):
         return read.float()
 
     def _look(self, observations: Tensor, dtype: torch.dtype) -> Tensor:
-        first = next(self.body.children(), None)
-        if self.layout == "patches" and isinstance(first, _Cut) and observations.device.type == "cpu":
-            sizes = first.kernel_size[0], first.stride[0]
-            return patches(observations, self.mean, self.scale, dtype, *sizes)
+        if self.layout == "patches" and isinstance(self.body, _Stack) and observations.device.type == "cpu":
+            return centered_patches(observations, self.mean, self.scale, dtype, *self.body.first.sizes)
         return centered(observations, self.mean, self.scale, dtype)
 
     def fit_normalization(self, frames: Tensor) -> None:
@@ -158,30 +159,60 @@ def make_reader(width: int) -> nn.Module:
     return reader
 
 
-class _Cut(nn.Conv2d):
-    """A convolution that also takes its input cut up, see `patches`; its answer then has its channels last."""
+class _Convolution(nn.Conv2d):
+    """A convolution that also takes its input cut into patches; its answer then has its channels last in memory."""
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Side of a kernel, and stride."""
+        return self.kernel_size[0], self.stride[0]
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map [batch, channels, height, width] or patches to [batch, out channels, rows, columns].
+
+        Of patches, [batch, rows, columns, ...], the rest are (channels, kernel * kernel) or (kernel, kernel, channels).
+        """
         if x.ndim == 4:
             return super().forward(x)
-        return F.linear(x.flatten(3), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        weight = self.weight if x.ndim == 5 else self.weight.permute(0, 2, 3, 1)
+        return F.linear(x.flatten(3), weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+
+
+class _Stack(nn.Sequential):
+    """Convolutions, each followed by ReLU, then other layers; computed with patches if it is given some."""
+
+    @property
+    def first(self) -> _Convolution:
+        """The convolution that looks at the pictures."""
+        return cast("_Convolution", self[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map pictures [batch, frames, height, width], or patches of them, to features [batch, feature_dim]."""
+        if x.ndim == 4:
+            return cast("Tensor", super().forward(x))  # type: ignore[no-untyped-call]
+        for layer, after in pairwise([*self, None]):
+            if isinstance(after, _Convolution):
+                x = rectified_patches(x, *after.sizes)
+            else:
+                # The last convolution's answer is put in order before its ReLU: thus its gradient is, too.
+                x = layer(x.contiguous() if isinstance(after, nn.Flatten) else x)
+        return x
 
 
 def _convolutions(
     spec: EncoderSpec,
     layers: list[tuple[int, int, int]],
     hidden: tuple[int, ...] = (),
-    first: type[nn.Conv2d] = nn.Conv2d,
+    stack: type[nn.Sequential] = nn.Sequential,
 ) -> nn.Module:
     """Stack (channels, kernel, stride) convolutions, then linear layers of `hidden` and of the features' width.
 
-    The first convolution is of the class `first`. Every linear layer is followed by LayerNorm and ReLU.
+    Every linear layer is followed by LayerNorm and ReLU.
     """
     channels, height, width = spec.frames, spec.height, spec.width
     parts: list[nn.Module] = []
     for out, kernel, stride in layers:
-        kind = nn.Conv2d if parts else first
-        parts += [kind(channels, out, kernel, stride), nn.ReLU()]
+        parts += [_Convolution(channels, out, kernel, stride), nn.ReLU()]
         channels, height, width = out, (height - kernel) // stride + 1, (width - kernel) // stride + 1
         if min(height, width) < 1:
             raise ValueError(f"{spec.height} x {spec.width} pixels are too few for the {spec.network} encoder")
@@ -190,7 +221,7 @@ def _convolutions(
     for out in (*hidden, spec.feature_dim):
         parts += [nn.Linear(width, out), nn.LayerNorm(out), nn.ReLU()]
         width = out
-    return nn.Sequential(*parts)
+    return stack(*parts)
 
 
 def small(spec: EncoderSpec) -> nn.Module:
@@ -201,7 +232,7 @@ def small(spec: EncoderSpec) -> nn.Module:
     layer were worth where it was measured stands in docs/limits.md.
     """
     last = 3 if min(spec.height, spec.width) >= 44 else 1  # of less, two convolutions leave fewer than 3 x 3 positions
-    return _convolutions(spec, [(16, 8, 6), (32, 3, 2), (64, last, 1)], hidden=(128,), first=_Cut)
+    return _convolutions(spec, [(16, 8, 6), (32, 3, 2), (64, last, 1)], hidden=(128,), stack=_Stack)
 
 
 def nature(spec: EncoderSpec) -> nn.Module:

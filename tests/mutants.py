@@ -527,10 +527,17 @@ MUTANTS = (
     ),
     Mutant(
         "patches cut at the wrong row",
-        "perception/centering.py",
-        "start = (y - above * stride) * kernel",
-        "start = y % kernel * kernel",
-        "perception/test_centering.py::test_patches_are_those_of_unfold",
+        "perception/patches.py",
+        "(frame * kernel + y - above * stride)",
+        "(frame * kernel + y % kernel)",
+        "perception/test_patches.py::test_patches_of_pictures_are_those_of_unfold",
+    ),
+    Mutant(
+        "a ReLU between patches lets every gradient pass",
+        "perception/patches.py",
+        "positive = 0 < x[i, y, j] < 0x8000",
+        "positive = True",
+        "perception/test_patches.py::test_patches_after_a_relu_are_those_of_unfold",
     ),
     Mutant(
         "a trained encoder's steps as long as any other's",
