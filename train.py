@@ -29,7 +29,7 @@ class Common:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """number format of the network; auto measures which is faster here"""
     layout: Literal["auto", "planes", "patches"] = "auto"
-    """how a CPU computes the first convolution; auto measures it, too, but is planes if a precision is given"""
+    """how a CPU computes the convolutions; auto measures it, too, but is planes if a precision is given"""
     threads: int = 0
     """CPU threads; 0 for one a core"""
     quiet: bool = False

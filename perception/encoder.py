@@ -7,7 +7,6 @@ of it and saved with it, so that nothing can be lost between training and playin
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import cast
 
 import torch
@@ -190,12 +189,11 @@ class _Stack(nn.Sequential):
         """Map pictures [batch, frames, height, width], or patches of them, to features [batch, feature_dim]."""
         if x.ndim == 4:
             return cast("Tensor", super().forward(x))  # type: ignore[no-untyped-call]
-        for layer, after in pairwise([*self, None]):
-            if isinstance(after, _Convolution):
-                x = rectified_patches(x, *after.sizes)
-            else:
-                # The last convolution's answer is put in order before its ReLU: thus its gradient is, too.
-                x = layer(x.contiguous() if isinstance(after, nn.Flatten) else x)
+        layers: list[nn.Module | None] = [*self, None, None]
+        for layer, after, later in zip(self, layers[1:], layers[2:], strict=False):
+            x = rectified_patches(x, *after.sizes) if isinstance(after, _Convolution) else layer(x)
+            if isinstance(later, nn.Flatten):
+                x = x.contiguous()  # before its ReLU, so that this finds the gradient in the same order
         return x
 
 

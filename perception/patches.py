@@ -44,7 +44,7 @@ def centered_patches(
 
 
 def rectified_patches(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """Cut max(x, 0) into patches, whose gradients go back to x.
+    """Cut max(x, 0) into patches, whose gradients are summed where they came from and go back to x.
 
     Args:
         x: float32 or bfloat16 [batch, channels, height, width], on the CPU; fastest with its channels last in memory.
@@ -68,37 +68,36 @@ class _RectifiedPatches(torch.autograd.Function):
         batch, height, width, channels = x.shape
         rows, columns = (height - kernel) // stride + 1, (width - kernel) // stride + 1
         result = torch.empty(batch, rows, columns, kernel, kernel, channels, dtype=x.dtype)
-        lines = _lines(x)
-        rectified = np.empty(lines.shape[1:], lines.dtype)
-        cut = _cutter(kernel, stride, channels, x.dtype == torch.bfloat16)
-        cut(lines, rectified, rectified.view(np.uint8).ravel(), _bytes(result), rows, columns)
-        ctx.save_for_backward(x)
-        ctx.sizes = kernel, stride
+        rectified, size = x.relu(), channels * x.element_size()
+        shape = batch, height, rows, columns
+        _cut(_bytes(rectified), _bytes(result), shape, width * size, stride, stride * size, kernel * size)
+        ctx.save_for_backward(rectified)
+        ctx.stride = stride
         return result
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (x,) = ctx.saved_tensors
-        kernel, stride = ctx.sizes
-        result = torch.empty_like(x)
-        paste = _paster(kernel, stride, x.shape[-1], x.dtype == torch.bfloat16)
-        lines = _lines(x)
-        paste(_lines(gradient), lines, np.empty(lines.shape[1:], np.float32), _lines(result))
+        (rectified,) = ctx.saved_tensors
+        result = torch.empty_like(rectified)
+        gradients, there, out = _lines(gradient.contiguous()), _lines(rectified), _lines(result)
+        total, across = np.empty(out.shape[1:], np.float32), ctx.stride * rectified.shape[-1]
+        _paster(result.dtype == torch.bfloat16)(gradients, there, total, out, ctx.stride, across)
         return result, None, None
 
 
 def _lines(x: Tensor) -> NDArray[Any]:
     """View numbers [..., columns, channels] as [..., columns * channels]."""
-    x = x.detach().contiguous().flatten(-2)
+    x = x.flatten(-2)
     return bits(x) if x.dtype == torch.bfloat16 else x.numpy()
 
 
 def _bytes(x: Tensor) -> NDArray[np.uint8]:
-    flat: NDArray[np.uint8] = x.view(-1).view(torch.uint8).numpy()
+    flat: NDArray[np.uint8] = x.detach().view(-1).view(torch.uint8).numpy()
     return flat
 
 
-# With sizes as constants a patch's row is moved in a few instructions.
+# With its size as a constant a patch's row is moved in a few instructions. That pays for the short rows of pictures;
+# others are as long as many channels make them, and each way of compiling takes a part of a second.
 
 
 @cache
@@ -138,66 +137,60 @@ def _pixel_cutter(kernel: int, stride: int, half: bool) -> Callable[..., None]:
     return function
 
 
-@cache
-def _cutter(kernel: int, stride: int, channels: int, half: bool) -> Callable[..., None]:
-    """Compile what cuts inputs of so many channels, after a ReLU."""
-    size = 2 if half else 4
-    count = kernel * channels * size  # bytes of a patch's row
-    step = stride * channels * size
+@compiled
+def _cut(
+    x: NDArray[np.uint8],
+    out: NDArray[np.uint8],
+    shape: tuple[int, int, int, int],
+    line: int,
+    down: int,
+    across: int,
+    count: int,
+) -> None:
+    """Cut inputs, [batch, height, line], into rows of `count` bytes; from one patch to the next: lines and bytes."""
+    batch, height, rows, columns = shape
+    kernel = len(out) // (batch * rows * columns * count)
+    at = 0
+    for i in range(batch):
+        for above in range(rows):
+            for left in range(columns):
+                for y in range(kernel):
+                    copy_bytes(out, at, x, (i * height + above * down + y) * line + left * across, count)
+                    at += count
 
-    def cut(
-        x: NDArray[Any],
+
+@cache
+def _paster(half: bool) -> Callable[..., None]:
+    """Compile what sums the patches' gradients where they came from, unless there was nothing."""
+
+    def paste(
+        gradient: NDArray[Any],
         rectified: NDArray[Any],
-        rectified_bytes: NDArray[np.uint8],
-        out: NDArray[np.uint8],
-        rows: int,
-        columns: int,
+        total: NDArray[np.float32],
+        out: NDArray[Any],
+        down: int,
+        across: int,
     ) -> None:
-        _, height, line = x.shape
-        at = 0
-        for i in range(len(x)):
-            for y in range(height):
-                for j in range(line):
-                    if half:
-                        rectified[y, j] = x[i, y, j] if x[i, y, j] < 0x8000 else np.uint16(0)  # the sign is on top
-                    else:
-                        rectified[y, j] = max(x[i, y, j], np.float32(0))
-            for above in range(rows):
-                for left in range(columns):
-                    for y in range(kernel):
-                        start = (above * stride + y) * line * size + left * step
-                        copy_bytes(out, at, rectified_bytes, start, count)
-                        at += count
-
-    function: Callable[..., None] = compiled(cut)
-    return function
-
-
-@cache
-def _paster(kernel: int, stride: int, channels: int, half: bool) -> Callable[..., None]:
-    """Compile what sums the patches' gradients where they came from, and passes them back through the ReLU."""
-    count, step = kernel * channels, stride * channels
-
-    def paste(gradient: NDArray[Any], x: NDArray[Any], total: NDArray[np.float32], out: NDArray[Any]) -> None:
-        rows, columns = gradient.shape[1:3]
-        _, height, line = x.shape
-        for i in range(len(x)):
+        batch, rows, columns, kernel, count = gradient.shape
+        for i in range(batch):
             total[:] = 0
             for above in range(rows):
                 for left in range(columns):
                     for y in range(kernel):
+                        # Slices, whose indices are seen to be in range: else the loop below takes three times as long.
+                        come, to = gradient[i, above, left, y], total[above * down + y, left * across :]
                         for j in range(count):
                             if half:
-                                total[above * stride + y, left * step + j] += number(gradient[i, above, left, y, j])
+                                to[j] += number(come[j])
                             else:
-                                total[above * stride + y, left * step + j] += gradient[i, above, left, y, j]
-            for y in range(height):
-                for j in range(line):
+                                to[j] += come[j]
+            for y in range(len(total)):
+                for j in range(total.shape[1]):
+                    passed = total[y, j] if rectified[i, y, j] != 0 else np.float32(0)
                     if half:
-                        positive = 0 < x[i, y, j] < 0x8000
-                        out[i, y, j] = upper_half(total[y, j]) if positive else np.uint32(0)
+                        out[i, y, j] = upper_half(passed)
                     else:
-                        out[i, y, j] = total[y, j] if x[i, y, j] > 0 else np.float32(0)
+                        out[i, y, j] = passed
 
     function: Callable[..., None] = compiled(paste)
     return function

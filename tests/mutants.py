@@ -535,8 +535,15 @@ MUTANTS = (
     Mutant(
         "a ReLU between patches lets every gradient pass",
         "perception/patches.py",
-        "positive = 0 < x[i, y, j] < 0x8000",
-        "positive = True",
+        "total[y, j] if rectified[i, y, j] != 0 else np.float32(0)",
+        "total[y, j]",
+        "perception/test_patches.py::test_patches_after_a_relu_are_those_of_unfold",
+    ),
+    Mutant(
+        "patches' gradients are kept where they overlap, not summed",
+        "perception/patches.py",
+        "to[j] += number(come[j])",
+        "to[j] = number(come[j])",
         "perception/test_patches.py::test_patches_after_a_relu_are_those_of_unfold",
     ),
     Mutant(

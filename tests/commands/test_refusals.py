@@ -47,7 +47,7 @@ WRONG_TRAINING = [
         "wingbeat/FlapyBird-v0",
         "did you mean wingbeat/FlappyBird-v0",
     ),
-    ("ppo --env Chess --precision fp32", "Chess", "wingbeat/FlappyBird-v0"),
+    ("ppo --env zzz --precision fp32", "zzz", "wingbeat/FlappyBird-v0"),
     ("ppo --preset hard --precision fp32", "hard", "classic, head2023"),
     ("ppo --env-arg theme --precision fp32", "--env-arg", "name=value", "theme"),
     ("ppo --env-arg theme=noon --precision fp32", "theme", "day, night", "noon"),
