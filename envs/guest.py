@@ -5,7 +5,8 @@ import inspect
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import reduce
 from typing import Any
 
 import gymnasium as gym
@@ -14,7 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.registry import user_module
-from envs.screen import Screen, gray, picture_size, shrink
+from envs.screen import SQUARE, Screen, draw_numbers, gray, picture_size, rows_of_squares, shrink
 
 FAMILIES = {  # how ids begin whose packages register them only once these are imported, and how to install them
     "ALE/": ("ale_py", "ale-py"),
@@ -25,6 +26,7 @@ FAMILIES = {  # how ids begin whose packages register them only once these are i
 }
 MOST_ACTIONS = 4096  # combinations of a MultiDiscrete space, or of a Box's bins
 MANY_ACTIONS, MOST_BINS = 1000, 11  # up to which bins are made unasked
+Path = tuple[str | int, ...]
 SIMPLE_NAME = re.compile(r"[\w.]+:[A-Za-z_]\w*")
 
 
@@ -157,7 +159,11 @@ class Guest:
 
     def _choose_space(self) -> spaces.Box:
         space = self.env.observation_space
-        self._picture: tuple[int, ...] | None = None
+        parts = list(_parts(space))
+        pictures = [(path, part) for path, part in parts if picture_size(part)]
+        self._picture: tuple[int, ...] | None = None  # its shape
+        self._place: Path = ()  # and where it is
+        self._beside: list[tuple[Path, spaces.Space[Any]]] = []  # numbers
         if self.screen.pixels:
             try:
                 self.env.reset(seed=0)
@@ -165,16 +171,35 @@ class Guest:
             except Exception as error:  # it is anybody's code
                 raise ValueError(f"{self.env_id} can't be seen as pixels: {words(error)}") from error
             size = self._picture[:2]
-        elif found := picture_size(space):
-            self._picture, size = space.shape or (), found
-        elif any(picture_size(part) for part in _parts(space)):
-            raise ValueError(f"{self.env_id} shows pictures among other things, {space}; try --pixels")
+        elif len(pictures) > 1:
+            raise ValueError(f"{self.env_id} shows more than one picture, {space}; try --pixels")
         elif not space.is_np_flattenable:
             raise ValueError(f"{self.env_id} shows {space}, which is not of one size; try --pixels")
+        elif pictures:
+            ((self._place, picture),) = pictures
+            self._picture, size = picture.shape or (), picture_size(picture) or (0, 0)
+            self._beside = [(path, part) for path, part in parts if path != self._place]
         else:
             numbers = int(np.prod(spaces.flatten_space(space).shape or ()))
             return spaces.Box(-np.inf, np.inf, (1, 1, numbers), np.float32)
-        return spaces.Box(0, 255, (1, *self.screen.small(*size)), np.uint8)
+        height, width = self.screen.small(*size)
+        return spaces.Box(0, 255, (1, self._leave_room(height, width), width), np.uint8)
+
+    def _leave_room(self, height: int, width: int) -> int:
+        """Return the height of what is shown if the numbers beside a picture are drawn above it."""
+        self._above = 0
+        if not self._beside:
+            return height
+        boxes = [spaces.flatten_space(part) for _, part in self._beside]
+        bounds = [np.concatenate([np.ravel(getattr(box, name)) for box in boxes]) for name in ("low", "high")]
+        self._low, self._high = (bound.astype(np.float32) for bound in bounds)
+        most = self.screen.size // 2 // SQUARE * (width // SQUARE)
+        if len(self._low) > most:
+            raise ValueError(
+                f"{self.env_id} shows {len(self._low)} numbers beside a picture, and {most} fit above it; try --pixels"
+            )
+        self._above = rows_of_squares(len(self._low), width)
+        return min(height + self._above, self.screen.size)
 
     def reset(self, seed: int | None, out: NDArray[Any]) -> None:
         """Begin an episode, or go on with a game of which one life is over; what it shows then goes into `out`.
@@ -253,7 +278,8 @@ class Guest:
 
     def _look(self, observation: Any) -> NDArray[np.uint8]:
         """Return the picture that it shows now, checked."""
-        picture: NDArray[np.uint8] = self._rendered() if self.screen.pixels else np.asarray(observation)
+        seen = self._rendered() if self.screen.pixels else np.asarray(_at(observation, self._place))
+        picture: NDArray[np.uint8] = seen
         if picture.shape != self._picture or picture.dtype != np.uint8:
             raise ValueError(
                 f"the observation is {picture.dtype} {list(picture.shape)}, not uint8 {list(self._picture or ())}"
@@ -263,7 +289,9 @@ class Guest:
     def _show(self, observation: Any, before: NDArray[np.uint8] | None, out: NDArray[Any]) -> None:
         if self._picture is not None:
             picture = self._look(observation)
-            shrink(gray(picture if before is None else np.maximum(picture, before)), out[0])
+            shrink(gray(picture if before is None else np.maximum(picture, before)), out[0, self._above :])
+            if self._beside:
+                self._show_numbers(observation, out[0, : self._above])
             return
         space = self.env.observation_space
         if isinstance(space, spaces.Box):
@@ -275,6 +303,18 @@ class Guest:
         out.reshape(-1)[:] = numbers.reshape(-1)
         if not np.isfinite(out).all():
             raise ValueError(f"the observation is not finite: {numbers}")
+
+    def _show_numbers(self, observation: Any, out: NDArray[np.uint8]) -> None:
+        """Draw the numbers beside a picture: from their lowest to their highest, or squashed if they have no bounds."""
+        values = [np.asarray(spaces.flatten(part, _at(observation, path))).ravel() for path, part in self._beside]
+        numbers = np.concatenate(values).astype(np.float32)
+        if numbers.shape != self._low.shape or not np.isfinite(numbers).all():
+            raise ValueError(f"the numbers beside the picture are not {len(self._low)} finite ones: {numbers}")
+        bounded = np.isfinite(self._low) & np.isfinite(self._high)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            between = (numbers - self._low) / (self._high - self._low)
+        squashed = 0.5 + 0.5 * numbers / (1 + np.abs(numbers))
+        draw_numbers(np.nan_to_num(np.where(bounded, between, squashed)).clip(0, 1), out)
 
 
 def bins(space: spaces.Box, count: int = 0) -> list[NDArray[Any]]:
@@ -294,12 +334,20 @@ def bins(space: spaces.Box, count: int = 0) -> list[NDArray[Any]]:
     return [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
 
 
-def _parts(space: spaces.Space[Any]) -> list[spaces.Space[Any]]:
-    """All spaces that this one is made of."""
+def _parts(space: spaces.Space[Any], path: Path = ()) -> Iterator[tuple[Path, spaces.Space[Any]]]:
+    """Yield where each part is that is no Dict or Tuple itself, and the part."""
+    inner: Iterable[tuple[str | int, spaces.Space[Any]]]
     if isinstance(space, spaces.Dict):
-        inner = list(space.spaces.values())
+        inner = space.spaces.items()
     elif isinstance(space, spaces.Tuple):
-        inner = list(space.spaces)
+        inner = enumerate(space.spaces)
     else:
-        return [space]
-    return [part for each in inner for part in _parts(each)]
+        yield path, space
+        return
+    for key, part in inner:
+        yield from _parts(part, (*path, key))
+
+
+def _at(observation: Any, path: Path) -> Any:
+    """Take a part of an observation."""
+    return reduce(lambda whole, key: whole[key], path, observation)

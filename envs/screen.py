@@ -1,5 +1,6 @@
 """What lies between an environment and the agent: pictures gray and reduced, frames skipped, numbers in bins."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -9,6 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from PIL import Image
 
+SQUARE = 8  # pixels a side of a number that is drawn
 SMALLEST = 8  # pixels a side; what is smaller is no picture but a board, whose numbers mean something
 
 
@@ -78,6 +80,24 @@ def shrink(picture: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
         return
     small = _shares(height, rows) @ picture.astype(np.float32) @ _shares(width, columns).T
     np.rint(small, out=out, casting="unsafe")
+
+
+def rows_of_squares(numbers: int, width: int) -> int:
+    """Return the rows of pixels, of this width, that so many numbers take when they are drawn."""
+    return SQUARE * math.ceil(numbers / (width // SQUARE))
+
+
+def draw_numbers(shares: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
+    """Draw numbers from 0 to 1 as squares from black to white, row by row, into `out`, uint8 [rows of squares, width].
+
+    An encoder that looks at pictures thus reads numbers, too, and a person sees what it gets.
+    """
+    across = out.shape[1] // SQUARE
+    grays = np.zeros(out.shape[0] // SQUARE * across, np.uint8)
+    np.rint(255 * shares, out=grays[: len(shares)], casting="unsafe")
+    out[:] = 0
+    squares = grays.reshape(-1, across).repeat(SQUARE, 0).repeat(SQUARE, 1)
+    out[: len(squares), : squares.shape[1]] = squares
 
 
 @lru_cache(maxsize=64)

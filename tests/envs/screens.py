@@ -55,17 +55,23 @@ class Film(gym.Env[Any, Any]):
 
 
 class Parts(gym.Env[Any, Any]):
-    """A dict of numbers, and actions of several parts; the observation tells what the last action was."""
+    """A dict of numbers, and actions of several parts; the observation tells what the last action was.
+
+    Args:
+        eyes: pictures in the dict, of brightness 200 and 100 columns by columns.
+        most: the highest position of a Box's numbers; also of those that are shown if there are eyes.
+    """
 
     def __init__(
-        self, picture: bool = False, text: bool = False, levers: int = 3, pushes: int = 0, most: float = 1.0
+        self, eyes: int = 0, text: bool = False, levers: int = 3, pushes: int = 0, most: float = 1.0, places: int = 4
     ) -> None:
         parts: dict[str, spaces.Space[Any]] = {
-            "last": spaces.Box(-1, 100, (2,), np.float64),
-            "place": spaces.Discrete(4),
+            "last": spaces.Box(-1, most if eyes else 100, (2,), np.float64),
+            "place": spaces.Discrete(places),
         }
-        if picture:
-            parts["eye"] = spaces.Box(0, 255, (16, 16), np.uint8)
+        self._eyes = {f"eye{i}": spaces.Box(0, 255, (24, 40), np.uint8) for i in range(eyes)}
+        if eyes:
+            parts["eyes"] = spaces.Dict(self._eyes)
         if text:
             parts["speech"] = spaces.Sequence(spaces.Discrete(2))
         self.observation_space = spaces.Dict(parts)
@@ -75,11 +81,16 @@ class Parts(gym.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        return {"last": np.array([-1.0, -1.0]), "place": 2}, {}
+        return self._tell([-1.0, -1.0], 2), {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         assert self.action_space.contains(action)
-        return {"last": np.asarray(action, np.float64)[:2], "place": 3}, 0.0, False, False, {}
+        return self._tell(action, 3), 0.0, False, False, {}
+
+    def _tell(self, last: Any, place: int) -> dict[str, Any]:
+        told: dict[str, Any] = {"last": np.asarray(last, np.float64)[:2], "place": place}
+        picture = np.tile(np.array([200, 100], np.uint8), (24, 20))
+        return {**told, "eyes": dict.fromkeys(self._eyes, picture)} if self._eyes else told
 
 
 class Blind(gym.Env[Any, Any]):

@@ -167,6 +167,38 @@ def test_parts_become_numbers_and_combinations_actions() -> None:
     assert shown[:, 0, 0, 2:].tolist() == [[0, 0, 0, 1]] * 6
 
 
+@pytest.mark.parametrize(("most", "first", "then"), [(3.0, (0, 0), (64, 128)), (np.inf, (64, 64), (128, 191))])
+def test_numbers_beside_a_picture_are_drawn_above_it(
+    most: float, first: tuple[int, int], then: tuple[int, int]
+) -> None:
+    """From -1 to 3 in even steps, or squashed: x / (1 + |x|) from -1 to 1. The place is one of four."""
+    envs = AdaptedVectorEnv("tests.envs.screens:Parts", 1, screen=Screen(), eyes=1, most=most)
+    shown, _ = envs.reset(seed=0)
+    assert shown.shape == (1, 1, 16 + 24, 40)  # five squares a row, so two rows of them
+    for places, numbers in (((0, 0, 255, 0), first), ((0, 0, 0, 255), then)):
+        squares = np.zeros(10, np.uint8)
+        squares[:6] = [*numbers, *places]
+        assert np.array_equal(shown[0, 0, :16], np.kron(squares.reshape(2, 5), np.ones((8, 8), np.uint8)))
+        assert (shown[0, 0, 16:, ::2] == 200).all()
+        assert (shown[0, 0, 16:, 1::2] == 100).all()
+        shown, *_ = envs.step(np.array([1]))  # the levers 0 and 1
+
+
+def test_a_large_picture_makes_room_for_the_numbers() -> None:
+    envs = AdaptedVectorEnv("tests.envs.screens:Parts", 1, screen=Screen(size=32), eyes=1, most=3.0)
+    shown, _ = envs.reset(seed=0)
+    assert shown.shape == (1, 1, 32, 32)
+    assert abs(shown[0, 0, 16:].astype(float).mean() - 150) < 1
+
+
+def test_a_picture_with_numbers_that_are_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = Guest("tests.envs.screens:Parts", {"eyes": 1}, Screen())
+    wrong = {**guest.env.reset()[0], "last": np.array([np.nan, 0.0])}
+    monkeypatch.setattr(guest.env, "step", lambda action: (wrong, 0.0, False, False, {}))
+    with pytest.raises(ValueError, match="beside the picture are not 6 finite ones"):
+        guest.step(0, np.zeros(guest.observation_space.shape, np.uint8))
+
+
 def test_positions_of_a_boxs_numbers_are_combined() -> None:
     envs = AdaptedVectorEnv("tests.envs.screens:Parts", 9, screen=Screen(bins=3), pushes=2, most=2.0)
     assert envs.single_action_space.n == 9  # type: ignore[attr-defined]
@@ -187,7 +219,9 @@ def test_bins_are_as_many_as_fit_and_have_a_middle(numbers: int, count: int) -> 
 @pytest.mark.parametrize(
     ("env_id", "screen", "settings", "why"),
     [
-        ("tests.envs.screens:Parts", Screen(), {"picture": True}, "pictures among other things, .*--pixels"),
+        ("tests.envs.screens:Parts", Screen(), {"eyes": 2}, "more than one picture, .*--pixels"),
+        ("tests.envs.screens:Parts", Screen(), {"eyes": 1, "text": True}, "not of one size; try --pixels"),
+        ("tests.envs.screens:Parts", Screen(), {"eyes": 1, "places": 24}, "26 numbers .* and 25 fit"),
         ("tests.envs.screens:Parts", Screen(), {"text": True}, "not of one size; try --pixels"),
         ("tests.envs.screens:Parts", Screen(), {"levers": 5000}, "at most 4096 combinations"),
         ("tests.envs.screens:Parts", Screen(), {"pushes": 8}, "at most 4096 combinations"),
