@@ -41,8 +41,9 @@ class Hosting:
 class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
     """N environments of one kind, in this process or in others.
 
-    Observations: pictures as uint8 [n, 1, height, width], gray and reduced by area averaging; all else that is of one
-    size as a state of d numbers, float32 [n, 1, 1, d]: a picture one pixel high.
+    Observations: pictures as uint8 [n, 1, height, width], gray and reduced by area averaging, with numbers beside them
+    drawn above, see `envs.screen.Squares`; all else that is of one size as a state of d numbers, float32 [n, 1, 1, d]:
+    a picture one pixel high.
     Actions: Discrete; of MultiDiscrete ones every combination is an action, and of a Box every combination of some
     positions of its numbers, see `envs.guest.bins`. Autoreset is next-step, as in
     `GameVectorEnv`.

@@ -15,7 +15,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from envs.registry import user_module
-from envs.screen import SQUARE, Screen, draw_numbers, gray, picture_size, rows_of_squares, shrink
+from envs.screen import Screen, Squares, gray, picture_size, shrink
 
 FAMILIES = {  # how ids begin whose packages register them only once these are imported, and how to install them
     "ALE/": ("ale_py", "ale-py"),
@@ -160,46 +160,37 @@ class Guest:
     def _choose_space(self) -> spaces.Box:
         space = self.env.observation_space
         parts = list(_parts(space))
-        pictures = [(path, part) for path, part in parts if picture_size(part)]
+        pictures = [(path, part.shape, fit) for path, part in parts if (fit := picture_size(part))]
         self._picture: tuple[int, ...] | None = None  # its shape
         self._place: Path = ()  # and where it is
-        self._beside: list[tuple[Path, spaces.Space[Any]]] = []  # numbers
+        self._beside: list[tuple[Path, spaces.Space[Any]]] = []  # numbers that are drawn above it
+        self._squares: Squares | None = None
         if self.screen.pixels:
             try:
                 self.env.reset(seed=0)
                 self._picture = self._rendered().shape
             except Exception as error:  # it is anybody's code
                 raise ValueError(f"{self.env_id} can't be seen as pixels: {words(error)}") from error
-            size = self._picture[:2]
+            size = self._picture[0], self._picture[1]
         elif len(pictures) > 1:
             raise ValueError(f"{self.env_id} shows more than one picture, {space}; try --pixels")
         elif not space.is_np_flattenable:
             raise ValueError(f"{self.env_id} shows {space}, which is not of one size; try --pixels")
         elif pictures:
-            ((self._place, picture),) = pictures
-            self._picture, size = picture.shape or (), picture_size(picture) or (0, 0)
+            ((self._place, self._picture, size),) = pictures
             self._beside = [(path, part) for path, part in parts if path != self._place]
         else:
             numbers = int(np.prod(spaces.flatten_space(space).shape or ()))
             return spaces.Box(-np.inf, np.inf, (1, 1, numbers), np.float32)
         height, width = self.screen.small(*size)
-        return spaces.Box(0, 255, (1, self._leave_room(height, width), width), np.uint8)
-
-    def _leave_room(self, height: int, width: int) -> int:
-        """Return the height of what is shown if the numbers beside a picture are drawn above it."""
-        self._above = 0
-        if not self._beside:
-            return height
-        boxes = [spaces.flatten_space(part) for _, part in self._beside]
-        bounds = [np.concatenate([np.ravel(getattr(box, name)) for box in boxes]) for name in ("low", "high")]
-        self._low, self._high = (bound.astype(np.float32) for bound in bounds)
-        most = self.screen.size // 2 // SQUARE * (width // SQUARE)
-        if len(self._low) > most:
-            raise ValueError(
-                f"{self.env_id} shows {len(self._low)} numbers beside a picture, and {most} fit above it; try --pixels"
-            )
-        self._above = rows_of_squares(len(self._low), width)
-        return min(height + self._above, self.screen.size)
+        if self._beside:
+            boxes = [spaces.flatten_space(part) for _, part in self._beside]
+            low, high = (np.concatenate([getattr(box, end).ravel() for box in boxes]) for end in ("low", "high"))
+            self._squares = Squares(low, high, width)
+            if self._squares.height > self.screen.size // 2:
+                raise ValueError(f"{self.env_id} shows too many numbers beside a picture, {len(low)}; try --pixels")
+            height = min(height + self._squares.height, self.screen.size)
+        return spaces.Box(0, 255, (1, height, width), np.uint8)
 
     def reset(self, seed: int | None, out: NDArray[Any]) -> None:
         """Begin an episode, or go on with a game of which one life is over; what it shows then goes into `out`.
@@ -278,8 +269,8 @@ class Guest:
 
     def _look(self, observation: Any) -> NDArray[np.uint8]:
         """Return the picture that it shows now, checked."""
-        seen = self._rendered() if self.screen.pixels else np.asarray(_at(observation, self._place))
-        picture: NDArray[np.uint8] = seen
+        picture: NDArray[np.uint8]
+        picture = self._rendered() if self.screen.pixels else np.asarray(_at(observation, self._place))
         if picture.shape != self._picture or picture.dtype != np.uint8:
             raise ValueError(
                 f"the observation is {picture.dtype} {list(picture.shape)}, not uint8 {list(self._picture or ())}"
@@ -289,9 +280,8 @@ class Guest:
     def _show(self, observation: Any, before: NDArray[np.uint8] | None, out: NDArray[Any]) -> None:
         if self._picture is not None:
             picture = self._look(observation)
-            shrink(gray(picture if before is None else np.maximum(picture, before)), out[0, self._above :])
-            if self._beside:
-                self._show_numbers(observation, out[0, : self._above])
+            above = 0 if self._squares is None else self._show_numbers(self._squares, observation, out[0])
+            shrink(gray(picture if before is None else np.maximum(picture, before)), out[0, above:])
             return
         space = self.env.observation_space
         if isinstance(space, spaces.Box):
@@ -304,17 +294,14 @@ class Guest:
         if not np.isfinite(out).all():
             raise ValueError(f"the observation is not finite: {numbers}")
 
-    def _show_numbers(self, observation: Any, out: NDArray[np.uint8]) -> None:
-        """Draw the numbers beside a picture: from their lowest to their highest, or squashed if they have no bounds."""
+    def _show_numbers(self, squares: Squares, observation: Any, out: NDArray[np.uint8]) -> int:
+        """Draw the numbers beside a picture into the topmost rows; returns how many rows they take."""
         values = [np.asarray(spaces.flatten(part, _at(observation, path))).ravel() for path, part in self._beside]
-        numbers = np.concatenate(values).astype(np.float32)
-        if numbers.shape != self._low.shape or not np.isfinite(numbers).all():
-            raise ValueError(f"the numbers beside the picture are not {len(self._low)} finite ones: {numbers}")
-        bounded = np.isfinite(self._low) & np.isfinite(self._high)
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            between = (numbers - self._low) / (self._high - self._low)
-        squashed = 0.5 + 0.5 * numbers / (1 + np.abs(numbers))
-        draw_numbers(np.nan_to_num(np.where(bounded, between, squashed)).clip(0, 1), out)
+        numbers = np.concatenate(values)
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"the numbers beside the picture are not finite: {numbers}")
+        squares.draw(numbers, out[: squares.height])
+        return squares.height
 
 
 def bins(space: spaces.Box, count: int = 0) -> list[NDArray[Any]]:

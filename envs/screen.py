@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SQUARE = 8  # pixels a side of a number that is drawn
+UNSEEN = 11  # columns to the right that the small encoder's convolutions may leave out, by the picture's width
+WIDEST = 1e5  # from a number's lowest value to its highest, up to which its square is gray by where it is between them
 SMALLEST = 8  # pixels a side; what is smaller is no picture but a board, whose numbers mean something
 
 
@@ -82,22 +84,41 @@ def shrink(picture: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     np.rint(small, out=out, casting="unsafe")
 
 
-def rows_of_squares(numbers: int, width: int) -> int:
-    """Return the rows of pixels, of this width, that so many numbers take when they are drawn."""
-    return SQUARE * math.ceil(numbers / (width // SQUARE))
+class Squares:
+    """Numbers as gray squares, row by row: what stands beside a picture becomes a part of it.
 
+    An encoder that looks at pictures thus reads numbers, too, and a person sees what it gets. A number's square goes
+    from black, its lowest value, to white, its highest; without bounds, or with ones more than `WIDEST` apart, it is
+    squashed by x / (1 + |x|).
 
-def draw_numbers(shares: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
-    """Draw numbers from 0 to 1 as squares from black to white, row by row, into `out`, uint8 [rows of squares, width].
+    Attributes:
+        height: rows of pixels that they take.
 
-    An encoder that looks at pictures thus reads numbers, too, and a person sees what it gets.
+    Args:
+        low: lowest values, [numbers].
+        high: highest values, likewise.
+        width: of the picture, in pixels; what remains of it to the right of the squares is black.
     """
-    across = out.shape[1] // SQUARE
-    grays = np.zeros(out.shape[0] // SQUARE * across, np.uint8)
-    np.rint(255 * shares, out=grays[: len(shares)], casting="unsafe")
-    out[:] = 0
-    squares = grays.reshape(-1, across).repeat(SQUARE, 0).repeat(SQUARE, 1)
-    out[: len(squares), : squares.shape[1]] = squares
+
+    def __init__(self, low: NDArray[Any], high: NDArray[Any], width: int) -> None:
+        self._across = max(1, (width - UNSEEN) // SQUARE)
+        self._low = low.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._span = high.astype(np.float64) - self._low
+        self._bounded = self._span <= WIDEST
+        self.height = SQUARE * math.ceil(len(low) / self._across)
+
+    def draw(self, numbers: NDArray[Any], out: NDArray[np.uint8]) -> None:
+        """Draw finite numbers into `out`, uint8 [height, width]."""
+        numbers = numbers.astype(np.float64)
+        between = (numbers - np.where(self._bounded, self._low, 0)) / np.where(self._span > 0, self._span, 1)
+        squashed = 0.5 + 0.5 * numbers / (1 + np.abs(numbers))
+        shares = np.where(self._bounded, between, squashed).clip(0, 1)
+        grays = np.zeros(self.height // SQUARE * self._across, np.uint8)
+        np.rint(255 * shares, out=grays[: len(shares)], casting="unsafe")
+        squares = grays.reshape(-1, self._across).repeat(SQUARE, 0).repeat(SQUARE, 1)[:, : out.shape[1]]
+        out[:] = 0
+        out[:, : squares.shape[1]] = squares
 
 
 @lru_cache(maxsize=64)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from envs.scene import compiled, copy_bytes
 from perception.centering import bits, number, upper_half
@@ -69,13 +70,14 @@ class _RectifiedPatches(torch.autograd.Function):
         rows, columns = (height - kernel) // stride + 1, (width - kernel) // stride + 1
         result = torch.empty(batch, rows, columns, kernel, kernel, channels, dtype=x.dtype)
         rectified, size = x.relu(), channels * x.element_size()
-        shape = batch, height, rows, columns
+        shape = batch, height, rows, columns, kernel
         _cut(_bytes(rectified), _bytes(result), shape, width * size, stride, stride * size, kernel * size)
         ctx.save_for_backward(rectified)
         ctx.stride = stride
         return result
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         (rectified,) = ctx.saved_tensors
         result = torch.empty_like(rectified)
@@ -141,15 +143,14 @@ def _pixel_cutter(kernel: int, stride: int, half: bool) -> Callable[..., None]:
 def _cut(
     x: NDArray[np.uint8],
     out: NDArray[np.uint8],
-    shape: tuple[int, int, int, int],
+    shape: tuple[int, int, int, int, int],
     line: int,
     down: int,
     across: int,
     count: int,
 ) -> None:
     """Cut inputs, [batch, height, line], into rows of `count` bytes; from one patch to the next: lines and bytes."""
-    batch, height, rows, columns = shape
-    kernel = len(out) // (batch * rows * columns * count)
+    batch, height, rows, columns, kernel = shape
     at = 0
     for i in range(batch):
         for above in range(rows):
@@ -186,11 +187,12 @@ def _paster(half: bool) -> Callable[..., None]:
                                 to[j] += come[j]
             for y in range(len(total)):
                 for j in range(total.shape[1]):
-                    passed = total[y, j] if rectified[i, y, j] != 0 else np.float32(0)
                     if half:
-                        out[i, y, j] = upper_half(passed)
+                        there = rectified[i, y, j] & 0x7FFF != 0  # without the sign: a ReLU leaves -0 as it is
+                        out[i, y, j] = upper_half(total[y, j] if there else np.float32(0))
                     else:
-                        out[i, y, j] = passed
+                        there = rectified[i, y, j] != 0
+                        out[i, y, j] = total[y, j] if there else np.float32(0)
 
     function: Callable[..., None] = compiled(paste)
     return function

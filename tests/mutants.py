@@ -437,8 +437,8 @@ MUTANTS = (
     Mutant(
         "Adam steps Muon's weights, too",
         "agents/optimizer.py",
-        "parameter = nn.Parameter(weight)\n            parameter.grad = gradient\n",
-        "parameter = nn.Parameter(self.vector)\n            parameter.grad = self._gradient\n",
+        "_Adam(parts if mine else parts[1:], beta1)",
+        "_Adam([(self.vector, self._gradient, learning_rate)], beta1)",
         "agents/test_optimizer.py::test_muon_steps_the_encoders_weights_by_orthogonal_matrices",
     ),
     Mutant(
@@ -533,10 +533,17 @@ MUTANTS = (
         "perception/test_patches.py::test_patches_of_pictures_are_those_of_unfold",
     ),
     Mutant(
+        "a number beside a picture is drawn as if it had no bounds",
+        "envs/screen.py",
+        "np.where(self._bounded, between, squashed)",
+        "squashed",
+        "envs/test_guest.py::test_numbers_beside_a_picture_are_drawn_above_it",
+    ),
+    Mutant(
         "a ReLU between patches lets every gradient pass",
         "perception/patches.py",
-        "total[y, j] if rectified[i, y, j] != 0 else np.float32(0)",
-        "total[y, j]",
+        "upper_half(total[y, j] if there else np.float32(0))",
+        "upper_half(total[y, j])",
         "perception/test_patches.py::test_patches_after_a_relu_are_those_of_unfold",
     ),
     Mutant(

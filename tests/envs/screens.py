@@ -54,6 +54,17 @@ class Film(gym.Env[Any, Any]):
         return frame
 
 
+class Told(gym.ObservationWrapper[Any, Any, Any]):
+    """A film, and beside it the number of the frame, of ten."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(Film(**settings))
+        self.observation_space = spaces.Tuple((spaces.Box(0, 10, (1,), np.float32), self.env.observation_space))
+
+    def observation(self, observation: Any) -> Any:
+        return np.array([self.env.unwrapped._t], np.float32), observation
+
+
 class Parts(gym.Env[Any, Any]):
     """A dict of numbers, and actions of several parts; the observation tells what the last action was.
 

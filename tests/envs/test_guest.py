@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from gymnasium import spaces
 from PIL import Image
 
 from envs.adapter import AdaptedVectorEnv
 from envs.guest import FAMILIES, Guest, bins
-from envs.screen import Screen, gray, picture_size, shrink
+from envs.screen import Screen, Squares, gray, picture_size, shrink
+from perception import EncoderSpec, make_encoder
 
 FILM = "tests.envs.screens:Film"
 
@@ -167,27 +169,60 @@ def test_parts_become_numbers_and_combinations_actions() -> None:
     assert shown[:, 0, 0, 2:].tolist() == [[0, 0, 0, 1]] * 6
 
 
-@pytest.mark.parametrize(("most", "first", "then"), [(3.0, (0, 0), (64, 128)), (np.inf, (64, 64), (128, 191))])
+@pytest.mark.parametrize(
+    ("most", "first", "then"), [(3.0, (0, 0), (64, 128)), (np.inf, (64, 64), (128, 191)), (1e30, (64, 64), (128, 191))]
+)
 def test_numbers_beside_a_picture_are_drawn_above_it(
     most: float, first: tuple[int, int], then: tuple[int, int]
 ) -> None:
     """From -1 to 3 in even steps, or squashed: x / (1 + |x|) from -1 to 1. The place is one of four."""
     envs = AdaptedVectorEnv("tests.envs.screens:Parts", 1, screen=Screen(), eyes=1, most=most)
     shown, _ = envs.reset(seed=0)
-    assert shown.shape == (1, 1, 16 + 24, 40)  # five squares a row, so two rows of them
+    assert shown.shape == (1, 1, 16 + 24, 40)  # three squares a row, so two rows of them
     for places, numbers in (((0, 0, 255, 0), first), ((0, 0, 0, 255), then)):
-        squares = np.zeros(10, np.uint8)
-        squares[:6] = [*numbers, *places]
-        assert np.array_equal(shown[0, 0, :16], np.kron(squares.reshape(2, 5), np.ones((8, 8), np.uint8)))
+        squares = np.array([*numbers, *places], np.uint8).reshape(2, 3)
+        assert np.array_equal(shown[0, 0, :16, :24], np.kron(squares, np.ones((8, 8), np.uint8)))
+        assert not shown[0, 0, :16, 24:].any()
         assert (shown[0, 0, 16:, ::2] == 200).all()
         assert (shown[0, 0, 16:, 1::2] == 100).all()
         shown, *_ = envs.step(np.array([1]))  # the levers 0 and 1
 
 
+@pytest.mark.parametrize("width", range(28, 85))
+def test_the_default_encoder_sees_every_square(width: int) -> None:
+    """Each number changes some feature, whatever the picture's width."""
+    squares = Squares(np.zeros(45), np.ones(45), width)
+    pictures = np.zeros((46, 1, squares.height + 40, width), np.uint8)
+    for i in range(46):
+        squares.draw(np.eye(46, 45)[i], pictures[i, 0, : squares.height])
+    torch.manual_seed(0)
+    encoder = make_encoder(EncoderSpec("small", 1, *pictures.shape[2:]))
+    with torch.no_grad():
+        features = encoder.body[2](encoder.body[0](torch.from_numpy(pictures).float())).flatten(1)
+    assert (features[:45] != features[45]).any(1).all()
+
+
+def test_a_number_with_a_single_value_is_black() -> None:
+    out = np.ones((8, 40), np.uint8)
+    Squares(np.ones(2), np.array([1, 2]), 40).draw(np.array([1, 2]), out)
+    assert out[0, ::8].tolist() == [0, 255, 0, 0, 0]
+
+
+def test_parts_of_a_tuple_are_pooled_but_for_its_numbers() -> None:
+    """Film flickers on odd frames, and tells the frame beside it."""
+    guest = Guest("tests.envs.screens:Told", {"flicker": True, "lives": 5}, Screen(frame_skip=4, pool=True))
+    out = np.zeros(guest.observation_space.shape, np.uint8)
+    guest.reset(0, out)
+    guest.step(2, out)
+    assert (out[0, 8:, :15] == 255).all()
+    assert (out[0, 8:, 15:] == 40).all()
+    assert (out[0, :8, :8] == 102).all()  # 4 of 10
+
+
 def test_a_large_picture_makes_room_for_the_numbers() -> None:
-    envs = AdaptedVectorEnv("tests.envs.screens:Parts", 1, screen=Screen(size=32), eyes=1, most=3.0)
+    envs = AdaptedVectorEnv("tests.envs.screens:Parts", 1, screen=Screen(size=36), eyes=1, most=3.0)
     shown, _ = envs.reset(seed=0)
-    assert shown.shape == (1, 1, 32, 32)
+    assert shown.shape == (1, 1, 36, 36)
     assert abs(shown[0, 0, 16:].astype(float).mean() - 150) < 1
 
 
@@ -195,7 +230,7 @@ def test_a_picture_with_numbers_that_are_none_is_refused(monkeypatch: pytest.Mon
     guest = Guest("tests.envs.screens:Parts", {"eyes": 1}, Screen())
     wrong = {**guest.env.reset()[0], "last": np.array([np.nan, 0.0])}
     monkeypatch.setattr(guest.env, "step", lambda action: (wrong, 0.0, False, False, {}))
-    with pytest.raises(ValueError, match="beside the picture are not 6 finite ones"):
+    with pytest.raises(ValueError, match="beside the picture are not finite"):
         guest.step(0, np.zeros(guest.observation_space.shape, np.uint8))
 
 
@@ -221,14 +256,14 @@ def test_bins_are_as_many_as_fit_and_have_a_middle(numbers: int, count: int) -> 
     [
         ("tests.envs.screens:Parts", Screen(), {"eyes": 2}, "more than one picture, .*--pixels"),
         ("tests.envs.screens:Parts", Screen(), {"eyes": 1, "text": True}, "not of one size; try --pixels"),
-        ("tests.envs.screens:Parts", Screen(), {"eyes": 1, "places": 24}, "26 numbers .* and 25 fit"),
+        ("tests.envs.screens:Parts", Screen(), {"eyes": 1, "places": 14}, "too many numbers beside a picture, 16"),
         ("tests.envs.screens:Parts", Screen(), {"text": True}, "not of one size; try --pixels"),
         ("tests.envs.screens:Parts", Screen(), {"levers": 5000}, "at most 4096 combinations"),
         ("tests.envs.screens:Parts", Screen(), {"pushes": 8}, "at most 4096 combinations"),
         ("tests.envs.screens:Parts", Screen(), {"pushes": 2, "most": np.inf}, "a Box with bounds"),
         ("tests.envs.screens:Parts", Screen(bins=65), {"pushes": 2}, "at most 4096 combinations"),
         ("tests.envs.screens:Blind", Screen(pixels=True), {}, "can't be seen as pixels: NotImplementedError"),
-        ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Parts, Blind"),
+        ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Told, Parts, Blind"),
         ("tests.envs.faulty:make_nothing", Screen(), {}, "NoneType, which is no gymnasium.Env"),
         (
             "tests.envs.nowhere:Film",
