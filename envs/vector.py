@@ -69,7 +69,7 @@ def compile_game(game: Game) -> tuple[Callable[..., None], Callable[..., None], 
     def render(records: Any, rules: Any, sheet: Sheet, pictures: NDArray[np.uint8], boxes: NDArray[np.int16]) -> None:
         width, height, channels = sheet.size
         for i in range(len(records)):
-            count = 0
+            count = np.int64(0)  # of a literal's type, sprite_box would be compiled once more for it
             for sprite, x, y in scene(records[i], rules):
                 draw_sprite(sheet, sprite, x, y, pictures, i * height * width * channels)
                 if count < boxes.shape[1]:
