@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from envs.guest import EnvFailure, Guest
 from envs.hosts import Failure, Here, Host, Results, Workers
 from envs.screen import Screen
-from envs.worker import RESET, Plan
+from envs.worker import RESET, REST, Plan
 
 PATIENCE = 3  # tries in a row to begin again after a failure
 SYNC_SECONDS = 250e-6  # what it costs to hand a step to other processes and take the results back
@@ -49,6 +49,11 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
     `GameVectorEnv`.
 
     What an environment in another process does is bit for bit what it does in this one.
+
+    Attributes:
+        over: bool [n], whose episode has ended, so that the next step only resets them.
+        resting: bool [n], False for all after a reset: who is left as it is by `step`, whatever its action, for as long
+            as that is set. What is returned of these means nothing.
 
     info:
         score: float64 [n], the sum of the episode's rewards so far.
@@ -108,6 +113,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         else:
             self.host = Here(make, num_envs, first)
         self.over = np.ones(num_envs, np.bool_)
+        self.resting = np.zeros(num_envs, np.bool_)
         self._scores = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, np.int64)  # steps of the episodes so far
         self._seeds: list[int | None] = [None] * num_envs
@@ -127,7 +133,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
             self._seeds = [int(seed) + i for i in range(self.num_envs)]
         elif seed is not None:
             self._seeds = list(seed)
-        self.over[:] = True
+        self.over[:], self.resting[:] = True, False
         observations, _, _, _, info = self.step(np.zeros(self.num_envs, np.int64), out)
         return observations, info
 
@@ -135,11 +141,12 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         self, actions: Any, out: NDArray[Any] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step every environment; arguments and results as in `GameVectorEnv.step`."""
-        n, over = self.num_envs, self.over
+        n, resting, over = self.num_envs, self.resting, self.over & ~self.resting
         if out is None:
             out = np.empty((n, *self._shape), self._dtype)
         results = Results(np.zeros(n), np.zeros(n, np.bool_), np.zeros(n, np.bool_))
-        orders = np.where(over, RESET, actions).tolist()  # next-step autoreset: the action of who is over is ignored
+        # Next-step autoreset: the action of who is over is ignored.
+        orders = np.where(resting, REST, np.where(over, RESET, actions)).tolist()
         failures = self.host.play(orders, self._seeds, out, results, range(n))
         if over.any():
             self._begun[1] += int(over.sum())
@@ -150,12 +157,12 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
             info["interrupted"] = np.zeros(n, np.bool_)
             for failure in failures:
                 info["interrupted"] |= self._begin_again(failure, out, results)
-        self._lengths += ~over
+        self._lengths += ~(over | resting)
         self._scores += results.rewards
         rewards, terminated, truncated = results.rewards, results.terminated, results.truncated
         if self._cap is not None:
-            truncated |= (self._scores >= self._cap) & ~over
-        self.over = terminated | truncated
+            truncated |= (self._scores >= self._cap) & ~over & ~resting
+        self.over = terminated | truncated | (self.over & resting)
         if self.screen.clip_rewards:
             rewards = np.sign(rewards)
         return out, rewards, terminated, truncated, {"score": self._scores.copy(), **info}
@@ -182,7 +189,9 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
                 for i in lost:
                     self._seeds[i] = None
                     results.rewards[i], results.terminated[i], results.truncated[i] = 0.0, False, False
-                    self._lengths[i] = -1 + self.over[i]  # to which the caller adds 1 for all that were under way
+                    self._lengths[i] = (
+                        -1 + (self.over | self.resting)[i]
+                    )  # to which the caller adds 1 for all that were under way
                 return np.isin(np.arange(self.num_envs), lost)
             last = problem
         self.close()

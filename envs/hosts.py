@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs.guest import Guest, words
-from envs.worker import RESET, Plan, work
+from envs.worker import RESET, REST, Plan, work
 
 MAKING_SECONDS = 60.0  # to start a process, import what it needs and make its environments: at least so long
 
@@ -57,9 +57,9 @@ class Results:
 class Host(Protocol):
     """Plays n environments.
 
-    `play` carries out an order for each of the chosen ones: RESET or an action from 0 on. Seeds are for resets; None
-    goes on with the environment's own generator. It writes what they show into `out` and the rest into `results`, and
-    returns what failed. What failed has to be made again by `renew` before it plays on.
+    `play` carries out an order for each of the chosen ones: RESET, REST or an action from 0 on. Seeds are for resets;
+    None goes on with the environment's own generator. It writes what they show into `out` and the rest into `results`,
+    and returns what failed. What failed has to be made again by `renew` before it plays on.
     """
 
     def play(
@@ -90,7 +90,7 @@ class Here:
             try:
                 if orders[i] == RESET:
                     self.guests[i].reset(seeds[i], out[i])
-                else:
+                elif orders[i] != REST:
                     rewards[i], terminated[i], truncated[i] = self.guests[i].step(orders[i], out[i])
             except Exception as error:
                 failures.append(Failure(range(i, i + 1), i, words(error), traceback.format_exc()))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from envs.guest import Guest, words
 from envs.screen import Screen
 
-RESET = -1
+RESET, REST = -1, -2  # orders besides the actions
 DESK = np.dtype(
     [("order", "i8"), ("seed", "i8"), ("reward", "f8"), ("terminated", "?"), ("truncated", "?")], align=True
 )  # what passes between the processes for each environment, besides its observation
@@ -106,6 +106,7 @@ def work(plan: Plan, memory: Any, orders: Connection, traces: Connection, parent
                 action, seed = int(desk["order"]), int(desk["seed"])
                 if action == RESET:
                     guest.reset(None if seed < 0 else seed, pictures[at])
+                if action in (RESET, REST):
                     desk["reward"], desk["terminated"], desk["truncated"] = 0.0, False, False
                 else:
                     desk["reward"], desk["terminated"], desk["truncated"] = guest.step(action, pictures[at])

@@ -66,6 +66,8 @@ def evaluate(
         ended = playing & (terminated | truncated)
         scores[ended] = info["score"][ended]
         playing &= ~ended
+        if hasattr(envs, "resting"):
+            envs.resting = ~playing  # others' environments take time
         if watch:
             watch(episodes - int(playing.sum()))
     if lost.all():

@@ -54,6 +54,15 @@ class Film(gym.Env[Any, Any]):
         return frame
 
 
+class Once(Film):
+    """A film that is shown once: with one seed longer than with another, and never again."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        assert seed is not None, "nobody asked for another episode"
+        self._all = 1 + seed % 3
+        return super().reset(seed=seed, options=options)
+
+
 class Told(gym.ObservationWrapper[Any, Any, Any]):
     """A film, and beside it the number of the frame, of ten."""
 

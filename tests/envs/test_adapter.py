@@ -8,6 +8,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from envs import AdaptedVectorEnv
+from envs.adapter import Hosting
 
 
 def test_it_is_gymnasiums_vector_env_in_another_form() -> None:
@@ -85,3 +86,32 @@ def test_a_person_sees_it() -> None:
     frames = envs.render() or ()
     assert [frame.shape for frame in frames] == [(400, 600, 3)] * 2
     assert AdaptedVectorEnv("CartPole-v1", 2).render() is None
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_who_rests_is_left_as_it_is(workers: int) -> None:
+    """Film's reward is -2 t in its frame t, of which it has five; then it begins again."""
+    envs = AdaptedVectorEnv("tests.envs.screens:Film", 2, hosting=Hosting(workers=workers))
+    envs.reset(seed=0)
+    actions = np.zeros(2, np.int64)
+    envs.step(actions)
+    envs.resting[0] = True
+    for t in (2, 3):
+        _, rewards, terminated, _, info = envs.step(actions)
+        assert rewards.tolist() == [0, -2 * t]
+        assert info["score"].tolist() == [-2, -t * (t + 1)]
+    envs.resting[:] = False
+    for t in (4, 5):
+        _, rewards, terminated, *_ = envs.step(actions)
+        assert rewards.tolist() == [-2 * (t - 2), -2 * t]
+    assert terminated.tolist() == [False, True]
+    envs.resting[1] = True
+    assert envs.step(actions)[1].tolist() == [-8, 0]
+    assert envs.over.tolist() == [False, True]  # still
+    envs.resting[1] = False
+    assert envs.step(actions)[1].tolist() == [-10, 0]
+    assert envs.step(actions)[1].tolist() == [0, -2]
+    envs.resting[:] = True
+    envs.reset(seed=0)
+    assert envs.step(actions)[1].tolist() == [-2, -2]
+    envs.close()

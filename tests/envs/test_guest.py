@@ -263,7 +263,7 @@ def test_bins_are_as_many_as_fit_and_have_a_middle(numbers: int, count: int) -> 
         ("tests.envs.screens:Parts", Screen(), {"pushes": 2, "most": np.inf}, "a Box with bounds"),
         ("tests.envs.screens:Parts", Screen(bins=65), {"pushes": 2}, "at most 4096 combinations"),
         ("tests.envs.screens:Blind", Screen(pixels=True), {}, "can't be seen as pixels: NotImplementedError"),
-        ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Told, Parts, Blind"),
+        ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Once, Told, Parts, Blind"),
         ("tests.envs.faulty:make_nothing", Screen(), {}, "NoneType, which is no gymnasium.Env"),
         (
             "tests.envs.nowhere:Film",

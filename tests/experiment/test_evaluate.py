@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from envs import FLAPPY_BIRD, GameVectorEnv
+from envs import FLAPPY_BIRD, AdaptedVectorEnv, GameVectorEnv
 from experiment.evaluate import bootstrap_interval, evaluate, one_line, save_evaluation
 from experiment.show import show
 
@@ -161,3 +162,12 @@ def test_words_and_file(tmp_path: Path) -> None:
     save_evaluation(tmp_path / "evaluation.json", result)
     assert json.loads((tmp_path / "evaluation.json").read_text()) == {**result, "score_ci95": [low, high]}
     assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
+
+
+def test_others_environments_rest_when_their_episode_has_ended() -> None:
+    """Each would fail at a second episode; the lengths are 5, 10 or 15 frames, whose rewards are -2 t."""
+    result = evaluate(
+        partial(AdaptedVectorEnv, "tests.envs.screens:Once"), lambda seen: torch.zeros(len(seen)).long(), 1, 9, 0, None
+    )
+    assert set(result["scores"]) == {-30, -110, -240}
+    assert result["steps"] == 3 * (5 + 10 + 15)
