@@ -189,9 +189,8 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
                 for i in lost:
                     self._seeds[i] = None
                     results.rewards[i], results.terminated[i], results.truncated[i] = 0.0, False, False
-                    self._lengths[i] = (
-                        -1 + (self.over | self.resting)[i]
-                    )  # to which the caller adds 1 for all that were under way
+                    # The caller adds 1 for all that were under way.
+                    self._lengths[i] = -1 + (self.over | self.resting)[i]
                 return np.isin(np.arange(self.num_envs), lost)
             last = problem
         self.close()

@@ -26,7 +26,7 @@ FAMILIES = {  # how ids begin whose packages register them only once these are i
 }
 MOST_ACTIONS = 4096  # combinations of a MultiDiscrete space, or of a Box's bins
 MANY_ACTIONS, MOST_BINS = 1000, 11  # up to which bins are made unasked
-Path = tuple[str | int, ...]
+Place = tuple[str | int, ...]  # of a part in an observation: the keys that lead to it
 SIMPLE_NAME = re.compile(r"[\w.]+:[A-Za-z_]\w*")
 
 
@@ -162,8 +162,8 @@ class Guest:
         parts = list(_parts(space))
         pictures = [(path, part.shape, fit) for path, part in parts if (fit := picture_size(part))]
         self._picture: tuple[int, ...] | None = None  # its shape
-        self._place: Path = ()  # and where it is
-        self._beside: list[tuple[Path, spaces.Space[Any]]] = []  # numbers that are drawn above it
+        self._place: Place = ()  # and where it is
+        self._beside: list[tuple[Place, spaces.Space[Any]]] = []  # numbers that are drawn above it
         self._squares: Squares | None = None
         if self.screen.pixels:
             try:
@@ -321,7 +321,7 @@ def bins(space: spaces.Box, count: int = 0) -> list[NDArray[Any]]:
     return [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
 
 
-def _parts(space: spaces.Space[Any], path: Path = ()) -> Iterator[tuple[Path, spaces.Space[Any]]]:
+def _parts(space: spaces.Space[Any], path: Place = ()) -> Iterator[tuple[Place, spaces.Space[Any]]]:
     """Yield where each part is that is no Dict or Tuple itself, and the part."""
     inner: Iterable[tuple[str | int, spaces.Space[Any]]]
     if isinstance(space, spaces.Dict):
@@ -335,6 +335,6 @@ def _parts(space: spaces.Space[Any], path: Path = ()) -> Iterator[tuple[Path, sp
         yield from _parts(part, (*path, key))
 
 
-def _at(observation: Any, path: Path) -> Any:
+def _at(observation: Any, path: Place) -> Any:
     """Take a part of an observation."""
     return reduce(lambda whole, key: whole[key], path, observation)
