@@ -11,6 +11,11 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as for the commands; read wh
 import torch
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Learning may begin from other seeds than the usual one; see tests/agents/test_learning.py."""
+    parser.addoption("--seed", type=int, default=0, help="where tests marked learning begin")
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Small networks are fastest on one thread, and their sums are then always made in the same order."""

@@ -21,14 +21,14 @@ def make(algorithm: Any, config: Any, game: Game, seed: int, total_steps: int, e
     return algorithm(games, encoder, config, total_steps, seed, torch.device("cpu"), "fp32")
 
 
-def make_tiny(algorithm: Any, config: Any, game: Game, total_steps: int = 10_000, **changes: Any) -> Any:
+def make_tiny(algorithm: Any, config: Any, game: Game, total_steps: int = 10_000, seed: int = 0, **changes: Any) -> Any:
     """Make an agent that sees every pixel; max_frames goes to the game, other changes to the config."""
     envs = {"size": (game.height, game.width), "max_frames": changes.pop("max_frames", None)}
-    return make(algorithm, replace(config, **changes), game, 0, total_steps, envs)
+    return make(algorithm, replace(config, **changes), game, seed, total_steps, envs)
 
 
-def share_caught(agent: Any, game: Game) -> float:
-    """Mean score over 200 fresh episodes."""
+def mean_score(agent: Any, game: Game) -> float:
+    """Over 200 fresh episodes."""
 
     def games(**settings: Any) -> GameVectorEnv:
         return GameVectorEnv(game, size=(game.height, game.width), **settings)

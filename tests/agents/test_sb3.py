@@ -1,4 +1,4 @@
-"""SB3's agents behind our protocol: they do what SB3's `learn` does, repeat, go on, and learn."""
+"""SB3's agents behind our protocol: they do what SB3's `learn` does, repeat, and go on."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 from agents.sb3 import SB3A2C, SB3DQN, SB3PPO, ZIP, SB3A2CConfig, SB3DQNConfig, SB3PPOConfig, tensors_of
 from envs import FLAPPY_BIRD
 from tests.agents.games import CATCH
-from tests.agents.making import copy, make, make_tiny, same, share_caught
+from tests.agents.making import copy, make, make_tiny, same
 
 KINDS: dict[str, tuple[Any, Any]] = {
     "PPO": (SB3PPO, replace(SB3PPOConfig(), num_envs=4, n_steps=16, batch_size=32)),
@@ -164,14 +164,3 @@ def test_settings_of_which_sb3_would_only_warn(kind: str, changes: dict[str, Any
 def test_a_replay_that_does_not_fit() -> None:
     with pytest.raises(MemoryError, match=r"takes .* GiB .* try --buffer-size \d+$"):
         flappy("DQN", buffer_size=10**9)
-
-
-def test_it_learns_to_catch() -> None:
-    """A random player catches a quarter. So does this one if it sees only black: tried."""
-    agent = make_tiny(
-        *KINDS["PPO"], CATCH, total_steps=10_000, num_envs=16, batch_size=64, n_epochs=3, learning_rate=2e-3,
-        clip_range=0.2,
-    )  # fmt: skip
-    logs = run(agent, agent.total_steps)
-    assert logs[-1]["train/score"] > 0.7
-    assert share_caught(agent, CATCH) >= 0.9
