@@ -114,9 +114,9 @@ def ask(state: Any, rules: Any) -> None:
 @rule
 def answer(state: Any, rules: Any, action: int) -> tuple[float, bool]:
     """Reward the action that was shown, ten times."""
-    right = action == state.wanted
+    right = int(action == state.wanted)
     state.clock += 1
-    state.score += int(right)
+    state.score += right
     state.wanted = randint(state, 0, 3)
     return float(right), state.clock == 10
 
