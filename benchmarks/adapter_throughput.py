@@ -3,7 +3,8 @@
     python -m benchmarks.adapter_throughput --json
 
 All play the same environments with the same random actions, in turn, and what is called alternates. The pixel
-environment is CartPole as it is rendered, gray and 84 x 84; Gymnasium's has its own wrappers for that.
+environments are CartPole as it is rendered, gray and 84 x 84, and if ale-py is installed Atari's Pong, of which four
+frames make a step; Gymnasium's have its own wrappers for that.
 """
 
 import argparse
@@ -11,19 +12,22 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector import AsyncVectorEnv
-from gymnasium.wrappers import AddRenderObservation, GrayscaleObservation
+from gymnasium.wrappers import AddRenderObservation, GrayscaleObservation, MaxAndSkipObservation
 
 from benchmarks.common import alternate, machine, print_json, summary
 from envs.adapter import AdaptedVectorEnv, Hosting
+from envs.atari import Atari
+from envs.guest import register
 from envs.screen import Screen, shrink
 
 GAMES = 8
-PIXELS = "CartPole-v1 rendered"
+PIXELS, PONG = "CartPole-v1 rendered", "ALE/Pong-v5"
 STATES = ["CartPole-v1", "Acrobot-v1"]
 
 
@@ -45,6 +49,11 @@ def make_pixels() -> gym.Env[Any, Any]:
     return Small(GrayscaleObservation(env))
 
 
+def make_pong() -> gym.Env[Any, Any]:
+    register(PONG)
+    return Small(GrayscaleObservation(MaxAndSkipObservation(gym.make(PONG, frameskip=1), 4)))
+
+
 def measure(envs: Any, steps: int) -> float:
     """Steps a second, over all games."""
     actions = np.random.default_rng(0).integers(0, 2, (steps, GAMES))
@@ -55,9 +64,10 @@ def measure(envs: Any, steps: int) -> float:
 
 
 def compare(name: str, workers: int, steps: int, repeats: int) -> dict[str, Any]:
-    screen = Screen(pixels=name == PIXELS)
+    screen = Screen(frame_skip=4, pool=True) if name == PONG else Screen(pixels=name == PIXELS)
     env_id = "CartPole-v1" if name == PIXELS else name
-    maker: Callable[[], Any] = make_pixels if name == PIXELS else partial(gym.make, name)
+    makers: dict[str, Callable[[], Any]] = {PIXELS: make_pixels, PONG: make_pong}
+    maker = makers.get(name, partial(gym.make, name))
     adapted = partial(AdaptedVectorEnv, env_id, GAMES, screen=screen)
     chosen = adapted(hosting=Hosting(None))
     envs = {
@@ -65,16 +75,20 @@ def compare(name: str, workers: int, steps: int, repeats: int) -> dict[str, Any]
         f"in {workers} processes": adapted(hosting=Hosting(workers)),
         "AsyncVectorEnv": AsyncVectorEnv([maker] * GAMES),
     }
+    if isinstance(chosen.host, Atari):
+        envs["in ALE's vector environment"] = chosen
     for each in envs.values():
         each.reset(seed=0)
     rates = alternate({key: partial(measure, each, steps) for key, each in envs.items()}, repeats)
     for each in (*envs.values(), chosen):
         each.close()
     ours = "in this process" if chosen.workers == 0 else f"in {workers} processes"
+    if isinstance(chosen.host, Atari):
+        ours = "in ALE's vector environment"
     peer = statistics.median(rates["AsyncVectorEnv"])
     return {
         "steps_per_second": {key: summary(values) for key, values in rates.items()},
-        "the measurement chooses": ours,
+        "chosen": ours,
         "times AsyncVectorEnv": {
             key: statistics.median(values) / peer for key, values in rates.items() if key != "AsyncVectorEnv"
         },
@@ -90,13 +104,13 @@ def main() -> None:
     flags = parser.parse_args()
     rows = {
         name: compare(name, flags.workers, flags.steps if name in STATES else flags.steps // 5, flags.repeats)
-        for name in [*STATES, PIXELS]
+        for name in [*STATES, PIXELS, *([PONG] if find_spec("ale_py") else [])]
     }
     if flags.json:
         print_json({**machine("gymnasium", "numpy"), "games": GAMES, "environments": rows})
         return
     for name, row in rows.items():
-        print(f"{name}, {GAMES} at once; the measurement chooses: {row['the measurement chooses']}")
+        print(f"{name}, {GAMES} at once; chosen: {row['chosen']}")
         for key, values in row["steps_per_second"].items():
             print(f"  {values['median']:>10,.0f} steps/s {key} ({values['min']:,.0f} to {values['max']:,.0f})")
 

@@ -14,6 +14,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
+from envs.atari import Atari, wishes
 from envs.guest import EnvFailure, Guest
 from envs.hosts import Failure, Here, Host, Results, Workers
 from envs.screen import Screen
@@ -28,7 +29,8 @@ class Hosting:
     """Where environments run, and what happens when one fails.
 
     Attributes:
-        workers: processes; 0 for this one, None for whatever a short measurement finds faster.
+        workers: processes; 0 for this one, None for an environment's own vector version if it has one that is known
+            here (see `envs.atari`), else for whatever a short measurement finds faster.
         seconds: that one step or reset of an environment in another process may last.
         on_error: "stop" raises `EnvFailure`; "restart" makes what failed anew.
     """
@@ -48,7 +50,8 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
     positions of its numbers, see `envs.guest.bins`. Autoreset is next-step, as in
     `GameVectorEnv`.
 
-    What an environment in another process does is bit for bit what it does in this one.
+    What an environment in another process does is bit for bit what it does in this one. Atari games in ALE's vector
+    environment show all but the same.
 
     Attributes:
         over: bool [n], whose episode has ended, so that the next step only resets them.
@@ -101,12 +104,16 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         self.metadata = {**type(self).metadata, "render_fps": rate}
         self._shape, self._dtype = first.observation_space.shape, np.dtype(first.observation_space.dtype)
         workers = 0 if render_mode else hosting.workers
-        if workers is None:
+        asked = wishes(env_id, settings, screen) if workers is None else None
+        if workers is None and asked is None:
             workers = useful_workers(first, num_envs)
             first = make()  # nothing is left of the measurement
-        self.workers = min(workers, num_envs)
+        self.workers = min(workers or 0, num_envs)
         self.host: Host
-        if self.workers:
+        if asked is not None:
+            first.close()
+            self.host = Atari(asked, num_envs, min(cores(), num_envs))
+        elif self.workers:
             first.close()
             plan = Plan(env_id, settings, screen)
             self.host = Workers(plan, num_envs, self.workers, self._shape, self._dtype, hosting.seconds)
@@ -230,10 +237,14 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
 log = logging.getLogger(__name__)
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def useful_workers(guest: Guest, count: int, clock: Callable[[], float] = time.perf_counter) -> int:
     """Measure a few steps; returns how many processes so many environments are worth, 0 if none."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, count)
+    workers = min(cores(), count)
     out = np.empty(guest.observation_space.shape, guest.observation_space.dtype)
     rng = np.random.default_rng(0)
     guest.reset(0, out)

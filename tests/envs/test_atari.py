@@ -1,0 +1,138 @@
+"""Atari games in ALE's own vector environment are played as they are one by one."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("ale_py", reason="the extra atari is not installed")
+
+from envs.adapter import AdaptedVectorEnv, Hosting
+from envs.atari import Atari, wishes
+from envs.guest import register
+from envs.hosts import Here
+from envs.screen import Screen
+
+BREAKOUT = "ALE/Breakout-v5"
+USUAL = Screen(frame_skip=4, pool=True)
+
+
+def games(workers: int | None = None, num_envs: int = 3, **settings: Any) -> AdaptedVectorEnv:
+    """Make some without sticky actions, so that what they do depends on the actions alone."""
+    settings = {"screen": USUAL, "repeat_action_probability": 0.0, **settings}
+    return AdaptedVectorEnv(BREAKOUT, num_envs, hosting=Hosting(workers), **settings)
+
+
+def actions(steps: int, num_envs: int = 3) -> Any:
+    """Draw random ones, int64 [steps, num_envs]."""
+    return np.random.default_rng(0).integers(4, size=(steps, num_envs))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_they_are_played_as_one_by_one() -> None:
+    """Rewards, ends and scores are the same; pictures but for rounding and what flickers."""
+    vector, single = games(), games(workers=0)
+    assert isinstance(vector.host, Atari)
+    assert isinstance(single.host, Here)
+    assert vector.single_observation_space == single.single_observation_space
+    off = [np.abs(vector.reset(seed=3)[0].astype(int) - single.reset(seed=3)[0])]
+    ends = 0
+    for row in actions(700):
+        (shown, *mine, info), (other, *its, other_info) = vector.step(row), single.step(row)
+        off.append(np.abs(shown.astype(int) - other))
+        assert all((a == b).all() for a, b in zip(mine, its, strict=True))
+        assert (info["score"] == other_info["score"]).all()
+        ends += int(vector.over.sum())
+    assert ends > 3
+    assert np.mean(off) < 0.01
+    assert np.mean([(each > 1).mean() for each in off]) < 1e-3
+
+
+def test_a_seed_repeats_and_another_differs() -> None:
+    """With sticky actions, which are all that is random in it."""
+
+    def played(seed: int) -> Any:
+        envs = games(repeat_action_probability=0.25)
+        return np.array([envs.reset(seed=seed)[0], *(envs.step(row)[0] for row in actions(300))])
+
+    first, again, other = played(1), played(1), played(2)
+    assert (first == again).all()
+    assert (first != other).any((0, 2, 3, 4)).all()
+
+
+def test_a_game_that_is_cut_off_begins_anew_and_the_others_go_on() -> None:
+    cut, whole = games(score_cap=1), games()
+    shown, _ = cut.reset(seed=0)
+    whole.reset(seed=0)
+    begin, going_on, cuts = shown.copy(), np.ones(3, np.bool_), 0
+    for row in actions(300):
+        over = cut.over.copy()
+        shown, rewards, _, truncated, info = cut.step(row)
+        other = whole.step(row)[0]
+        going_on &= ~over
+        assert (shown[going_on] == other[going_on]).all()
+        assert (shown[over] == begin[over]).all()
+        assert not rewards[over].any()
+        assert not info["score"][over].any()
+        cuts += int(truncated.sum())
+    assert cuts > 2
+    assert going_on.sum() < 3
+
+
+def test_who_rests_gets_nothing_and_the_others_go_on() -> None:
+    resting, whole = games(), games()
+    resting.reset(seed=0)
+    whole.reset(seed=0)
+    resting.resting[1] = True
+    rewards = np.zeros(3)
+    for row in actions(200):
+        (shown, got, terminated, truncated, _), (other, expected, *_) = resting.step(row), whole.step(row)
+        assert (shown[[0, 2]] == other[[0, 2]]).all()
+        assert (got[[0, 2]] == expected[[0, 2]]).all()
+        assert [got[1], terminated[1], truncated[1]] == [0, 0, 0]
+        rewards += expected
+    assert rewards[1] > 0
+    assert (resting.reset(seed=0)[0] == whole.reset(seed=0)[0]).all()
+
+
+def test_a_state_begins_new_episodes_that_repeat() -> None:
+    envs = games(repeat_action_probability=0.25)
+    envs.reset(seed=5)
+    for row in actions(50):
+        envs.step(row)
+    state = envs.get_state()
+    runs = []
+    for _ in range(2):
+        envs.set_state(state)
+        runs.append(np.array([envs.step(row)[0] for row in actions(100)]))
+    assert (runs[0] == runs[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("env_id", "settings", "screen"),
+    [
+        ("CartPole-v1", {}, USUAL),
+        ("nobody:knows", {}, USUAL),
+        (BREAKOUT, {"mode": 4}, USUAL),
+        (BREAKOUT, {"frameskip": 2}, USUAL),
+        (BREAKOUT, {"frameskip": (2, 5)}, Screen()),
+        *((BREAKOUT, {}, Screen(frame_skip=4, **{name: value})) for name, value in {
+            "pixels": True, "sticky": 0.1, "no_ops": 30, "life_loss": True,
+        }.items()),
+    ],
+)  # fmt: skip
+def test_what_it_can_not_do_is_left_to_others(env_id: str, settings: dict[str, Any], screen: Screen) -> None:
+    register(BREAKOUT)
+    assert wishes(env_id, settings, screen) is None
+
+
+def test_frames_are_skipped_by_whoever_was_asked() -> None:
+    register(BREAKOUT)
+    for settings, screen, expected in (
+        ({}, Screen(), 4),  # as ALE registers it
+        ({"frameskip": 2}, Screen(), 2),
+        ({}, Screen(frame_skip=3), 3),
+    ):
+        asked = wishes(BREAKOUT, settings, screen)
+        assert asked is not None
+        assert asked["frameskip"] == expected
