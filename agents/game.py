@@ -45,8 +45,8 @@ class GameConfig:
     bins: int = 0
     """of others with Box actions: positions that each number can have; 0 for 3 to 11, by how many numbers there are"""
     workers: int | None = None
-    """of others: processes that play them, 0 for this one alone; if not given a short measurement chooses, but ALE's games
-    run in threads of their own"""
+    """of others: processes that play them, 0 for this one alone; if not given a short measurement chooses, but
+    ALE's games run in threads of their own"""
     env_seconds: float = 60.0
     """of others: longest that a step of an environment in a process of its own may last"""
     on_env_error: Literal["stop", "restart"] = "stop"
