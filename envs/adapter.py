@@ -112,7 +112,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         self.host: Host
         if asked is not None:
             first.close()
-            self.host = Atari(asked, num_envs, min(cores(), num_envs))
+            self.host = Atari(asked, num_envs, self._shape, min(cores(), num_envs))
         elif self.workers:
             first.close()
             plan = Plan(env_id, settings, screen)

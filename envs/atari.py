@@ -39,8 +39,7 @@ def wishes(env_id: str, settings: Mapping[str, Any], screen: Screen) -> dict[str
         return None
     if screen.frame_skip > 1:
         asked["frameskip"] = screen.frame_skip
-    height, width = screen.small(210, 160)
-    return {**asked, "maxpool": screen.pool, "img_height": height, "img_width": width}
+    return {**asked, "maxpool": screen.pool}
 
 
 class Atari:
@@ -49,15 +48,18 @@ class Atari:
     Args:
         asked: see `wishes`.
         count: of games.
+        shape: of an observation, (1, height, width).
         threads: to step them.
     """
 
-    def __init__(self, asked: Mapping[str, Any], count: int, threads: int) -> None:
+    def __init__(self, asked: Mapping[str, Any], count: int, shape: Sequence[int], threads: int) -> None:
         from ale_py.vector_env import AtariVectorEnv
 
         self._games = AtariVectorEnv(
             num_envs=count,
             num_threads=threads,
+            img_height=shape[1],
+            img_width=shape[2],
             stack_num=1,
             noop_max=0,
             reward_clipping=False,
