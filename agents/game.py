@@ -46,7 +46,7 @@ class GameConfig:
     """of others with Box actions: positions that each number can have; 0 for 3 to 11, by how many numbers there are"""
     workers: int | None = None
     """of others: processes that play them, 0 for this one alone; if not given a short measurement chooses, but
-    ALE's games run in threads of their own"""
+    while training ALE's games run in threads of their own"""
     env_seconds: float = 60.0
     """of others: longest that a step of an environment in a process of its own may last"""
     on_env_error: Literal["stop", "restart"] = "stop"
@@ -97,7 +97,8 @@ class GameConfig:
             bins=self.bins,
         )
         # One alone is made to be looked at: for its spaces, or in a window.
-        hosting = Hosting(0 if num_envs == 1 and not training else self.workers, self.env_seconds, self.on_env_error)
+        workers = 0 if num_envs == 1 and not training else self.workers
+        hosting = Hosting(workers, self.env_seconds, self.on_env_error, vector=training)
         numbers: dict[str, Any] = {key: _number(value) for key, value in look.items()}
         try:
             return AdaptedVectorEnv(self.env, num_envs, screen=screen, hosting=hosting, **settings, **numbers)

@@ -69,7 +69,7 @@ def compare(name: str, workers: int, steps: int, repeats: int) -> dict[str, Any]
     makers: dict[str, Callable[[], Any]] = {PIXELS: make_pixels, PONG: make_pong}
     maker = makers.get(name, partial(gym.make, name))
     adapted = partial(AdaptedVectorEnv, env_id, GAMES, screen=screen)
-    chosen = adapted(hosting=Hosting(None))
+    chosen = adapted(hosting=Hosting(None, vector=True))
     envs = {
         "in this process": adapted(hosting=Hosting(0)),
         f"in {workers} processes": adapted(hosting=Hosting(workers)),

@@ -29,15 +29,17 @@ class Hosting:
     """Where environments run, and what happens when one fails.
 
     Attributes:
-        workers: processes; 0 for this one, None for an environment's own vector version if it has one that is known
-            here (see `envs.atari`), else for whatever a short measurement finds faster.
+        workers: processes; 0 for this one, None for whatever a short measurement finds faster.
         seconds: that one step or reset of an environment in another process may last.
         on_error: "stop" raises `EnvFailure`; "restart" makes what failed anew.
+        vector: where nothing is said of workers, take an environment's own vector version, if it has one that is known
+            here: see `envs.atari`.
     """
 
     workers: int | None = 0
     seconds: float = 60.0
     on_error: Literal["stop", "restart"] = "stop"
+    vector: bool = False
 
 
 class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
@@ -50,8 +52,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
     positions of its numbers, see `envs.guest.bins`. Autoreset is next-step, as in
     `GameVectorEnv`.
 
-    What an environment in another process does is bit for bit what it does in this one. Atari games in ALE's vector
-    environment show all but the same.
+    What an environment in another process does is bit for bit what it does in this one.
 
     Attributes:
         over: bool [n], whose episode has ended, so that the next step only resets them.
@@ -104,7 +105,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         self.metadata = {**type(self).metadata, "render_fps": rate}
         self._shape, self._dtype = first.observation_space.shape, np.dtype(first.observation_space.dtype)
         workers = 0 if render_mode else hosting.workers
-        asked = wishes(env_id, settings, screen) if workers is None else None
+        asked = wishes(env_id, settings, screen) if workers is None and hosting.vector else None
         if workers is None and asked is None:
             workers = useful_workers(first, num_envs)
             first = make()  # nothing is left of the measurement

@@ -1,11 +1,13 @@
 """Atari games in ALE's own vector environment: many in this process, stepped by threads of its own.
 
-It skips frames, pools, makes gray and reduces by itself, in a little more than half of the time that as many
-`Guest`s take (docs/any-env.md). Its pictures are theirs to within a few gray levels, not to the last bit: ALE pools
-after it has made them gray.
+It skips frames, pools, makes gray and reduces by itself; what that saves stands in docs/benchmarks.md. Its pictures
+are those of as many `Guest`s but for rounding, with two exceptions: ALE pools after it has made them gray, and of an
+episode's end it shows the picture before. Nobody can rest in it. So it is for training; evaluations see what people
+see.
 """
 
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from typing import Any
 
 import gymnasium as gym
@@ -17,12 +19,12 @@ from envs.screen import Screen
 from envs.worker import RESET, REST
 
 VECTOR = "ale_py.vector_env:AtariVectorEnv"
+SINCE = (0, 12, 1)  # before, ALE could not begin some of the games anew
 COMMON = {"repeat_action_probability", "full_action_space", "frameskip", "max_num_frames_per_episode"}
-MOST = 2**31 - 1  # seeds
 
 
 def wishes(env_id: str, settings: Mapping[str, Any], screen: Screen) -> dict[str, Any] | None:
-    """Say what to ask ALE's vector environment for; None if this is none of ALE's, or more than that can do.
+    """Say what to ask ALE's vector environment for; None if this is none of ALE's games, or more than it can do.
 
     Args:
         env_id: as for `gymnasium.make`.
@@ -32,18 +34,23 @@ def wishes(env_id: str, settings: Mapping[str, Any], screen: Screen) -> dict[str
     spec = gym.registry.get(env_id)
     if spec is None or spec.vector_entry_point != VECTOR:
         return None
+    if tuple(int(part) for part in version("ale-py").split(".")[:3]) < SINCE:
+        return None
     asked = {**spec.kwargs, **settings}
     usual = Screen(frame_skip=screen.frame_skip, pool=screen.pool, clip_rewards=screen.clip_rewards, size=screen.size)
-    twice = screen.frame_skip > 1 and "frameskip" in settings
-    if screen != usual or twice or not asked.keys() <= COMMON | {"game"} or not isinstance(asked["frameskip"], int):
+    skips = screen.frame_skip > 1  # else ALE does, by its own setting
+    if screen != usual or not asked.keys() <= COMMON | {"game"} or (skips and "frameskip" in settings):
         return None
-    if screen.frame_skip > 1:
-        asked["frameskip"] = screen.frame_skip
-    return {**asked, "maxpool": screen.pool}
+    counts = asked["frameskip"], asked["max_num_frames_per_episode"]
+    if not all(isinstance(count, int) and count > 0 for count in counts):
+        return None
+    asked["full_action_space"] = bool(asked["full_action_space"])
+    asked["repeat_action_probability"] = float(asked["repeat_action_probability"])
+    return {**asked, "frameskip": screen.frame_skip if skips else counts[0], "maxpool": screen.pool and skips}
 
 
 class Atari:
-    """A `Host` of games that never fail. Who is to rest is stepped, too, which changes nothing that anyone sees.
+    """A `Host` of games that never fail, nor rest.
 
     Args:
         asked: see `wishes`.
@@ -71,9 +78,15 @@ class Atari:
     def play(
         self, orders: Sequence[int], seeds: Sequence[int | None], out: NDArray[Any], results: Results, only: range
     ) -> list[Failure]:
-        """See `Host`; only all at once."""
+        """See `Host`; only all at once.
+
+        Raises:
+            ValueError: if one is to rest.
+        """
         wanted = np.array(orders)
-        numbers = np.array([-1 if seed is None else seed % MOST for seed in seeds])
+        if (wanted == REST).any():
+            raise ValueError("no game can rest in ALE's vector environment")
+        numbers = np.array([-1 if seed is None else _short(seed) for seed in seeds])
         anew = (wanted == RESET) & (~self._over | (numbers >= 0))
         if not anew.all():
             out[:], results.rewards[:], results.terminated[:], results.truncated[:], _ = self._games.step(
@@ -83,8 +96,7 @@ class Atari:
         if anew.any():
             out[anew] = self._games.reset(seed=numbers[anew], options={"reset_mask": anew})[0][anew]
             self._over[anew] = False
-        idle = anew | (wanted == REST)
-        results.rewards[idle], results.terminated[idle], results.truncated[idle] = 0.0, False, False
+        results.rewards[anew], results.terminated[anew], results.truncated[anew] = 0.0, False, False
         return []
 
     def renew(self, failure: Failure) -> Failure | None:
@@ -94,3 +106,9 @@ class Atari:
     def close(self) -> None:
         """See `Host`."""
         self._games.close()
+        vars(self._games).pop("ale", None)  # with which its threads end
+
+
+def _short(seed: int) -> int:
+    """Make a seed of the 31 bits that ALE takes of any other: near ones must not become the same."""
+    return int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)

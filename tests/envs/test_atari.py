@@ -7,8 +7,9 @@ import pytest
 
 pytest.importorskip("ale_py", reason="the extra atari is not installed")
 
+from agents.game import GameConfig
 from envs.adapter import AdaptedVectorEnv, Hosting
-from envs.atari import Atari, wishes
+from envs.atari import Atari, _short, wishes
 from envs.guest import register
 from envs.hosts import Here
 from envs.screen import Screen
@@ -20,7 +21,7 @@ USUAL = Screen(frame_skip=4, pool=True)
 def games(workers: int | None = None, num_envs: int = 3, **settings: Any) -> AdaptedVectorEnv:
     """Make some without sticky actions, so that what they do depends on the actions alone."""
     settings = {"screen": USUAL, "repeat_action_probability": 0.0, **settings}
-    return AdaptedVectorEnv(BREAKOUT, num_envs, hosting=Hosting(workers), **settings)
+    return AdaptedVectorEnv(BREAKOUT, num_envs, hosting=Hosting(workers, vector=True), **settings)
 
 
 def actions(steps: int, num_envs: int = 3) -> Any:
@@ -28,24 +29,27 @@ def actions(steps: int, num_envs: int = 3) -> Any:
     return np.random.default_rng(0).integers(4, size=(steps, num_envs))
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_they_are_played_as_one_by_one() -> None:
-    """Rewards, ends and scores are the same; pictures but for rounding and what flickers."""
+    """Rewards, ends and scores are the same; pictures but for rounding and what flickers, and the last."""
     vector, single = games(), games(workers=0)
     assert isinstance(vector.host, Atari)
     assert isinstance(single.host, Here)
     assert vector.single_observation_space == single.single_observation_space
-    off = [np.abs(vector.reset(seed=3)[0].astype(int) - single.reset(seed=3)[0])]
+    before, other = vector.reset(seed=3)[0].copy(), single.reset(seed=3)[0]
+    off = [np.abs(before.astype(int) - other)]
     ends = 0
     for row in actions(700):
         (shown, *mine, info), (other, *its, other_info) = vector.step(row), single.step(row)
-        off.append(np.abs(shown.astype(int) - other))
+        off.append(np.abs(shown.astype(int) - other)[~vector.over])
+        assert (np.abs(shown.astype(int) - before)[vector.over] <= 1).all()  # an end shows what was before
+        before = shown.copy()
         assert all((a == b).all() for a, b in zip(mine, its, strict=True))
         assert (info["score"] == other_info["score"]).all()
         ends += int(vector.over.sum())
     assert ends > 3
-    assert np.mean(off) < 0.01
-    assert np.mean([(each > 1).mean() for each in off]) < 1e-3
+    apart = np.concatenate([each.ravel() for each in off])
+    assert apart.mean() < 0.01
+    assert (apart > 1).mean() < 1e-3
 
 
 def test_a_seed_repeats_and_another_differs() -> None:
@@ -79,20 +83,27 @@ def test_a_game_that_is_cut_off_begins_anew_and_the_others_go_on() -> None:
     assert going_on.sum() < 3
 
 
-def test_who_rests_gets_nothing_and_the_others_go_on() -> None:
-    resting, whole = games(), games()
-    resting.reset(seed=0)
-    whole.reset(seed=0)
-    resting.resting[1] = True
-    rewards = np.zeros(3)
-    for row in actions(200):
-        (shown, got, terminated, truncated, _), (other, expected, *_) = resting.step(row), whole.step(row)
-        assert (shown[[0, 2]] == other[[0, 2]]).all()
-        assert (got[[0, 2]] == expected[[0, 2]]).all()
-        assert [got[1], terminated[1], truncated[1]] == [0, 0, 0]
-        rewards += expected
-    assert rewards[1] > 0
-    assert (resting.reset(seed=0)[0] == whole.reset(seed=0)[0]).all()
+def test_nobody_can_rest() -> None:
+    envs = games()
+    envs.reset(seed=0)
+    envs.resting[1] = True
+    with pytest.raises(ValueError, match="no game can rest"):
+        envs.step(np.zeros(3, np.int64))
+
+
+def test_only_training_is_played_like_that() -> None:
+    """An agent is judged by what people see, and while it is judged finished games rest."""
+    config = GameConfig(BREAKOUT, screen="atari")
+    assert isinstance(config.make(2, training=True).host, Atari)
+    assert not isinstance(config.make(2).host, Atari)
+    assert not isinstance(GameConfig(BREAKOUT, screen="atari", workers=0).make(2, training=True).host, Atari)
+
+
+def test_seeds_stay_different() -> None:
+    """Of evaluations, which are large, and of training."""
+    numbers = [_short(start + i) for start in (0, 2**33, 2**31 - 1) for i in range(200)]
+    assert len(set(numbers)) == 600
+    assert all(0 <= number < 2**31 for number in numbers)
 
 
 def test_a_state_begins_new_episodes_that_repeat() -> None:
@@ -102,7 +113,8 @@ def test_a_state_begins_new_episodes_that_repeat() -> None:
         envs.step(row)
     state = envs.get_state()
     runs = []
-    for _ in range(2):
+    for each in (envs, games(repeat_action_probability=0.25)):  # as it is, and in a new process
+        envs = each
         envs.set_state(state)
         runs.append(np.array([envs.step(row)[0] for row in actions(100)]))
     assert (runs[0] == runs[1]).all()
@@ -116,6 +128,7 @@ def test_a_state_begins_new_episodes_that_repeat() -> None:
         (BREAKOUT, {"mode": 4}, USUAL),
         (BREAKOUT, {"frameskip": 2}, USUAL),
         (BREAKOUT, {"frameskip": (2, 5)}, Screen()),
+        (BREAKOUT, {"max_num_frames_per_episode": 0}, USUAL),
         *((BREAKOUT, {}, Screen(frame_skip=4, **{name: value})) for name, value in {
             "pixels": True, "sticky": 0.1, "no_ops": 30, "life_loss": True,
         }.items()),
@@ -128,11 +141,23 @@ def test_what_it_can_not_do_is_left_to_others(env_id: str, settings: dict[str, A
 
 def test_frames_are_skipped_by_whoever_was_asked() -> None:
     register(BREAKOUT)
-    for settings, screen, expected in (
-        ({}, Screen(), 4),  # as ALE registers it
-        ({"frameskip": 2}, Screen(), 2),
-        ({}, Screen(frame_skip=3), 3),
+    for settings, screen, expected, pools in (
+        ({}, Screen(), 4, False),  # as ALE registers it
+        ({}, Screen(pool=True), 4, False),  # nothing is skipped here, so nothing is pooled
+        ({"frameskip": 2}, Screen(), 2, False),
+        ({}, Screen(frame_skip=3, pool=True), 3, True),
     ):
         asked = wishes(BREAKOUT, settings, screen)
         assert asked is not None
-        assert asked["frameskip"] == expected
+        assert (asked["frameskip"], asked["maxpool"]) == (expected, pools)
+
+
+def test_settings_may_come_from_the_command_line() -> None:
+    """Where 1 stands for True."""
+    envs = games(full_action_space=1, repeat_action_probability=0)
+    assert isinstance(envs.host, Atari)
+    assert envs.single_action_space.n == 18
+    envs.reset(seed=0)
+    envs.step(np.full(3, 17))
+    envs.close()
+    envs.close()
