@@ -7,9 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agents.a2c import A2C, A2CConfig
+from agents.ppo import PPO, PPOConfig
+from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
+from agents.pqn import PQN, PQNConfig
+from agents.reinforce import REINFORCE, ReinforceConfig
 from envs import Game, GameVectorEnv
 from experiment.evaluate import evaluate
 from perception import EncoderSpec, make_encoder
+
+ON_POLICY: dict[str, tuple[Any, Any]] = {
+    "ppo": (PPO, PPOConfig()),
+    "ppo-lstm": (PPOLSTM, PPOLSTMConfig(memory=32)),
+    "a2c": (A2C, A2CConfig()),
+    "reinforce": (REINFORCE, ReinforceConfig()),
+    "pqn": (PQN, PQNConfig()),
+}
 
 
 def make(algorithm: Any, config: Any, game: Game, seed: int, total_steps: int, envs: Mapping[str, Any]) -> Any:

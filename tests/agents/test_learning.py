@@ -10,30 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from agents.a2c import A2C, A2CConfig
 from agents.dqn import DQN, DQNConfig
 from agents.learner import ANNEALED
-from agents.ppo import PPO, PPOConfig
-from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
-from agents.pqn import PQN, PQNConfig
-from agents.reinforce import REINFORCE, ReinforceConfig
 from agents.sb3 import SB3PPO, SB3PPOConfig
 from envs import Game
 from tests.agents.games import CATCH, IDENTITY, RECALL, STILL
-from tests.agents.making import make_tiny, mean_score
+from tests.agents.making import ON_POLICY, make_tiny, mean_score
 
 pytestmark = pytest.mark.learning
 Make = Callable[..., Any]
 
-KINDS = {
-    "ppo": (PPO, PPOConfig()),
-    "ppo-lstm": (PPOLSTM, PPOLSTMConfig(memory=32)),
-    "a2c": (A2C, A2CConfig()),
-    "reinforce": (REINFORCE, ReinforceConfig()),
-    "pqn": (PQN, PQNConfig()),
-    "dqn": (DQN, DQNConfig()),
-    "sb3-ppo": (SB3PPO, SB3PPOConfig()),
-}
+KINDS = {**ON_POLICY, "dqn": (DQN, DQNConfig()), "sb3-ppo": (SB3PPO, SB3PPOConfig())}
 MANY: dict[str, dict[str, Any]] = {  # gradient steps
     "ppo": {"rollout_steps": 32, "minibatch": 128, "epochs": 2, "learning_rate": 4e-3},
     "ppo-lstm": {"rollout_steps": 32, "minibatch": 128, "epochs": 2, "learning_rate": 4e-3},
@@ -47,7 +34,6 @@ MANY: dict[str, dict[str, Any]] = {  # gradient steps
     "sb3-ppo": {"n_steps": 16, "batch_size": 64, "n_epochs": 3, "learning_rate": 2e-3, "clip_range": 0.2},
 }  # fmt: skip
 FADING = {"averaging": 0.9, "exploration_steps": 10_000}  # soon, as befits runs as short as these
-ON_POLICY = ("ppo", "ppo-lstm", "a2c", "reinforce", "pqn")
 every = pytest.mark.parametrize("name", ON_POLICY)
 
 

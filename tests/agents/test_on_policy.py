@@ -9,34 +9,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents.a2c import A2C, A2CConfig
-from agents.ppo import PPO, PPOConfig
-from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
-from agents.pqn import PQN, PQNConfig
-from agents.reinforce import REINFORCE, ReinforceConfig
 from agents.rollout import Rollout
 from envs import FLAPPY_BIRD
 from tests.agents.games import CATCH
-from tests.agents.making import copy, make, make_tiny, same
+from tests.agents.making import ON_POLICY, copy, make, make_tiny, same
 
-KINDS = {
-    "ppo": (PPO, PPOConfig()),
-    "ppo-lstm": (PPOLSTM, PPOLSTMConfig(memory=32)),
-    "a2c": (A2C, A2CConfig()),
-    "reinforce": (REINFORCE, ReinforceConfig()),
-    "pqn": (PQN, PQNConfig()),
-}
-every = pytest.mark.parametrize("name", KINDS)
+every = pytest.mark.parametrize("name", ON_POLICY)
 
 
 def flappy(name: str, seed: int = 0) -> Any:
-    algorithm, config = KINDS[name]
+    algorithm, config = ON_POLICY[name]
     config = replace(config, num_envs=4, rollout_steps=16)
     return make(algorithm, config, FLAPPY_BIRD, seed, 10_000, {"frame_skip": 2})
 
 
 def tiny(name: str, game: Any, **changes: Any) -> Any:
-    algorithm, config = KINDS[name]
+    algorithm, config = ON_POLICY[name]
     return make_tiny(algorithm, replace(config, num_envs=4, rollout_steps=16), game, **changes)
 
 
