@@ -4,16 +4,20 @@
 
 All play the same environments with the same random actions, in turn, and what is called alternates. The pixel
 environments are CartPole as it is rendered, gray and 84 x 84, and if ale-py is installed Atari's Pong, of which four
-frames make a step; Gymnasium's have its own wrappers for that.
+frames make a step; Gymnasium's have its own wrappers for that. NumPy has one thread everywhere, or eight processes
+with one a core each would stand in each other's way.
 """
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
+
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy is imported
 
 import gymnasium as gym
 import numpy as np
