@@ -6,6 +6,7 @@ episode's end it shows the picture before. Nobody can rest in it. So it is for t
 see.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -34,7 +35,7 @@ def wishes(env_id: str, settings: Mapping[str, Any], screen: Screen) -> dict[str
     spec = gym.registry.get(env_id)
     if spec is None or spec.vector_entry_point != VECTOR:
         return None
-    if tuple(int(part) for part in version("ale-py").split(".")[:3]) < SINCE:
+    if tuple(map(int, re.findall(r"\d+", version("ale-py"))[:3])) < SINCE:
         return None
     asked = {**spec.kwargs, **settings}
     usual = Screen(frame_skip=screen.frame_skip, pool=screen.pool, clip_rewards=screen.clip_rewards, size=screen.size)
