@@ -120,7 +120,10 @@ class QNetwork(nn.Module):
         theta_i = V_i + A_i - mean_a A_i and Q = mean_i theta_i. The noise is float [batch, sum of noise_dims], or
         None for the mean weights.
         """
-        features = self.encoder(observations)
+        return self.heads(self.encoder(observations), noise)
+
+    def heads(self, features: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map features, float32 [batch, feature_dim], to the same."""
         with torch.autocast(features.device.type, enabled=False):  # the heads stay in float32
             if noise is None:
                 outputs = [layer(features) for layer in self._layers()]
@@ -215,31 +218,32 @@ class DQN:
         self.config, self.total_steps, self.device = config, total_steps, device
         self.seed, self.actions = seed, int(envs.single_action_space.n)
         self.rng = np.random.default_rng(seed)
-        frames = encoder.spec.frames
         self._gradient_steps = config.num_envs * config.replay_ratio / config.batch_size  # for a step of every game
         # Steps of every game at a time, a power of two.
         self._ahead = min(ITERATION, 2 ** max(0, int(math.log2(TOGETHER / self._gradient_steps))))
+        network = self.make_network(encoder, self.actions, config)
+        self.learner = Learner(network, config, device, precision)  # its average is the target network
+        self.playing: Any = deepcopy(self.learner.network)  # plays; equal to it when the last games began
         self.replay = Replay(
             envs,
             config.capacity,
-            frames,
+            encoder.spec.frames,
             config.n_step,
             config.gamma,
             config.prioritized,
             config.redraw,
             self._ahead,
+            self._look if encoder.frozen else None,
+            encoder.feature_dim if encoder.frozen else 0,
         )
         self.replay.start(seed)
-        network = self.make_network(encoder, self.actions, config)
-        self.learner = Learner(network, config, device, precision)  # its average is the target network
-        self.playing: Any = deepcopy(self.learner.network)  # plays; equal to it when the last games began
         self.generator = torch.Generator().manual_seed(seed)
         self.leaning = Leaning(config.num_envs, self.actions, config.exploration, self.generator)
         self.noise = self._draw_noise(config.num_envs) if config.noisy else None  # with which each game is played
         self.episodes = Episodes()
         self.steps = 0
         self._due = 0.0  # gradient steps owed
-        self._fitted = False  # the encoder's normalisation
+        self._fitted = encoder.settled  # the encoder's normalisation
 
     @staticmethod
     def make_network(encoder: Encoder, actions: int, config: DQNConfig) -> QNetwork:
@@ -290,6 +294,20 @@ class DQN:
         if self.noise is not None:
             self.noise = state["noise"].to(self.device).clone()
 
+    @torch.no_grad()
+    def _look(self, stacks: Tensor) -> Tensor:
+        """What a frozen encoder tells of stacks, which stays the same whatever is learned."""
+        with self.learner.autocast():
+            features: Tensor = self.playing.encoder.features(stacks.to(self.device))
+        return features
+
+    def _values(self, network: QNetwork, seen: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """What a network makes of observations as the replay has them; see `QNetwork.forward`."""
+        if network.encoder.frozen:
+            return network.heads(network.encoder.read(seen), noise)
+        values: tuple[Tensor, Tensor] = network(seen, noise)
+        return values
+
     def _draw_noise(self, rows: int) -> Tensor:
         return factorised_noise(rows, sum(self.learner.network.noise_dims), self.generator).to(self.device)
 
@@ -327,7 +345,7 @@ class DQN:
         epsilon = self._epsilon()
         if epsilon < 1:
             with self.learner.autocast():
-                q, _ = self.playing(self.replay.newest().to(self.device), self.noise)
+                q, _ = self._values(self.playing, self.replay.newest().to(self.device), self.noise)
             greedy = self.rng.random(games) >= epsilon
             actions = np.where(greedy, q.argmax(-1).cpu().numpy(), actions)
         info, ended = self.replay.add(actions)
@@ -361,9 +379,9 @@ class DQN:
         batch = batch._replace(**{key: x.to(self.device) for key, x in batch._asdict().items() if key != "slots"})
         with self.learner.autocast():
             with torch.no_grad():
-                next_q, next_theta = target(batch.next_observations, noise[0])
-                next_online = network(batch.next_observations, noise[1])[0] if config.double else None
-            q, theta = network(batch.observations, noise[2])
+                next_q, next_theta = self._values(target, batch.next_observations, noise[0])
+                next_online = self._values(network, batch.next_observations, noise[1])[0] if config.double else None
+            q, theta = self._values(network, batch.observations, noise[2])
         if config.distributional:
             targets = quantile_targets(batch, next_theta, next_online)
             loss, errors = quantile_loss(theta, batch.actions, targets, batch.weights)

@@ -1,5 +1,6 @@
 """The past of N games, each frame kept once, and n-step transitions drawn from it."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,10 +18,10 @@ class Batch(NamedTuple):
     """Transitions over up to n steps.
 
     Attributes:
-        observations: uint8 [batch, frames, height, width].
+        observations: uint8 [batch, frames, height, width], or their features, float32 [batch, width].
         actions: int64 [batch].
         returns: float32 [batch], discounted rewards until the next observation.
-        next_observations: uint8 [batch, frames, height, width].
+        next_observations: likewise.
         discounts: float32 [batch], what the next observation's value counts: gamma^k, or 0 after death.
         weights: float32 [batch], importance weights, 1 without priorities.
         slots: int64 [batch], flat (slot * games + game), for `update_priorities`.
@@ -81,6 +82,9 @@ class Replay:
         alpha: exponent of the priorities (Schaul et al. 2016); 0 draws uniformly.
         redraw: keep the numbers of games that can be drawn again (`GameVectorEnv`) instead of their frames.
         ahead: steps that may be added between `draw` and `gather`, or while a thread of its own gathers.
+        look: maps stacks [games, frames, height, width] to features, float32 [games, width]. If it is given, these are
+            kept as well and stand for the observations; it is asked once about each.
+        width: length of these features.
 
     Raises:
         ValueError: if the capacity is too small for one stack and one transition of every game.
@@ -97,6 +101,8 @@ class Replay:
         alpha: float = 0.0,
         redraw: bool = True,
         ahead: int = 0,
+        look: Callable[[Tensor], Tensor] | None = None,
+        width: int = 0,
     ) -> None:
         n = envs.num_envs
         self.slots: int = capacity // n
@@ -106,11 +112,13 @@ class Replay:
             raise ValueError(
                 f"a replay of {capacity} transitions is too small for {n} games; give at least {needed * n}"
             )
-        self.memory = self.memory_for(envs, capacity, alpha, redraw)
+        self.memory = self.memory_for(envs, capacity, alpha, redraw, width)
         check_memory(self.memory, capacity, "--capacity")
         self.frames, self.n_step, self.gamma, self.alpha, self.ahead = frames, n_step, gamma, alpha, ahead
         self._frames: Frames = kind(envs, redraw)(envs, self.slots)
         self._steps = np.zeros((self.slots, n), _step_dtype(envs))
+        self._look = look
+        self._features = np.zeros((self.slots * n, width), np.float32)
         self._tree = SumTree(self.slots * n) if alpha else None
         self._top = 1.0  # the largest priority so far: what is new is drawn soon
         self.envs = envs
@@ -119,10 +127,10 @@ class Replay:
         self._over = np.zeros(n, np.bool_)
 
     @staticmethod
-    def memory_for(envs: Any, capacity: int, alpha: float = 0.0, redraw: bool = True) -> int:
+    def memory_for(envs: Any, capacity: int, alpha: float = 0.0, redraw: bool = True, width: int = 0) -> int:
         """Bytes that a replay of this capacity takes."""
         size: int = capacity // envs.num_envs * envs.num_envs
-        each = kind(envs, redraw).frame_bytes(envs) + _step_dtype(envs).itemsize
+        each = kind(envs, redraw).frame_bytes(envs) + _step_dtype(envs).itemsize + 4 * width
         return size * each + (SumTree.memory_for(size) if alpha else 0)
 
     def __len__(self) -> int:
@@ -134,6 +142,7 @@ class Replay:
         slot = self.now % self.slots
         self._frames.reset(slot, seed)
         self._steps["age"][slot], self._over[:] = 0, False
+        self._remember(slot)
 
     def add(self, actions: NDArray[np.int64]) -> tuple[dict[str, Any], NDArray[np.bool_]]:
         """Step all games and store what came of it; returns (info, which games have just ended)."""
@@ -150,10 +159,10 @@ class Replay:
         then["age"] = np.where(new, 0, np.minimum(now["age"] + 1, self.frames - 1))
         self._over = now["terminated"] | now["truncated"]
         self.now += 1
+        self._remember(after)
         if self._tree is not None:
-            at = np.arange(self.games)
-            self._tree.set(after * self.games + at, np.zeros(self.games))
-            self._tree.set(slot * self.games + at, now["valid"] * self._top)
+            self._tree.set(self._of_all(after), np.zeros(self.games))
+            self._tree.set(self._of_all(slot), now["valid"] * self._top)
         return info, self._over
 
     @property
@@ -162,8 +171,8 @@ class Replay:
         return max(0, self.now + self.ahead - self.slots + self.frames)
 
     def newest(self) -> Tensor:
-        """Gather the stacks of what all games show now."""
-        return self._stacks(np.arange(self.games) + (self.now % self.slots) * self.games)
+        """Gather the observations of all games now, as in `Batch`."""
+        return self._seen(self._of_all(self.now % self.slots))
 
     def sample(self, batch: int, rng: np.random.Generator, beta: float = 1.0) -> Batch:
         """Draw transitions and gather them."""
@@ -194,10 +203,10 @@ class Replay:
         index = drawn.slots
         returns, discounts, following = self._n_step(index)
         return Batch(
-            self._stacks(index),
+            self._seen(index),
             torch.from_numpy(self._steps["action"].reshape(-1)[index].astype(np.int64)),
             torch.from_numpy(returns),
-            self._stacks(following),
+            self._seen(following),
             torch.from_numpy(discounts),
             torch.from_numpy(drawn.weights),
             index,
@@ -236,6 +245,8 @@ class Replay:
         if self._tree is not None:
             self._tree.set(np.arange(self.slots * self.games), state["priorities"].numpy())
             self._top = float(state["top"])
+        for slot in range(min(self.now + 1, self.slots)):
+            self._remember(slot)
 
     def _n_step(self, index: NDArray[np.int64]) -> tuple[Any, Any, NDArray[np.int64]]:
         """Sum rewards up to n steps or the episode's end.
@@ -252,6 +263,19 @@ class Replay:
             at = np.where(going, (at + self.games) % size, at)
             going &= ~(step["terminated"] | step["truncated"])
         return returns, discounts, at
+
+    def _of_all(self, slot: int) -> NDArray[np.int64]:
+        return np.arange(self.games) + slot * self.games
+
+    def _remember(self, slot: int) -> None:
+        """Keep the features of what all games show in this slot, in the one size of batch that there is for it."""
+        if self._look is not None:
+            index = self._of_all(slot)
+            self._features[index] = self._look(self._stacks(index)).float().cpu()
+
+    def _seen(self, index: NDArray[np.int64]) -> Tensor:
+        """Gather what is kept of the observations in these flat slots: features, or all pixels."""
+        return self._stacks(index) if self._look is None else torch.from_numpy(self._features[index])
 
     def _stacks(self, index: NDArray[np.int64]) -> Tensor:
         """Gather uint8 [len(index), frames, height, width] whose newest frames lie in these flat slots."""

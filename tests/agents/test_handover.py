@@ -1,10 +1,12 @@
 """A trained encoder in every agent: its weights and normalisation arrive, stay if frozen, and change if not."""
 
+import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -119,8 +121,6 @@ def test_frozen_means_bit_identical(algorithm: str, mode: str, saved: Path) -> N
 @every_algorithm
 def test_a_run_goes_on_and_plays_by_its_folder_alone(algorithm: str, saved: Path, tmp_path: Path) -> None:
     """Nobody asks for the encoder's folder again."""
-    from dataclasses import asdict
-
     for mode in ("frozen", "finetune"):
         lost = shutil.copytree(saved, tmp_path / f"{mode} eyes")
         agent, chosen = begin(algorithm, lost, mode)
@@ -155,11 +155,9 @@ def test_freezing_leaves_the_features_and_the_names() -> None:
     make_encoder(encoder.spec).load_state_dict(encoder.state_dict())
 
 
-def test_frozen_features_are_computed_once_while_playing(saved: Path) -> None:
-    """However many epochs there are, and what is learned from them is as if they had been computed anew."""
-    agent, _ = begin("ppo", saved, "frozen")
-    agent.config.epochs = 3
-    calls = {"learns": 0, "plays": 0}
+def count_looks(agent: Any) -> dict[str, int]:
+    """How often, from now on, the encoders of what learns, of its average and of what plays are asked."""
+    calls = {"learns": 0, "average": 0, "plays": 0}
 
     def count(who: str) -> Any:
         def add(*_: Any) -> None:
@@ -167,11 +165,20 @@ def test_frozen_features_are_computed_once_while_playing(saved: Path) -> None:
 
         return add
 
-    agent.learner.network.encoder.body.register_forward_hook(count("learns"))
-    agent.playing.encoder.body.register_forward_hook(count("plays"))
+    networks = (agent.learner.network, agent.learner.average, agent.playing)
+    for who, network in zip(calls, networks, strict=True):
+        network.encoder.body.register_forward_hook(count(who))
+    return calls
+
+
+def test_frozen_features_are_computed_once_while_playing(saved: Path) -> None:
+    """However many epochs there are, and what is learned from them is as if they had been computed anew."""
+    agent, _ = begin("ppo", saved, "frozen")
+    agent.config.epochs = 3
+    calls = count_looks(agent)
     agent.iterate()
     rollout, notes = agent.played
-    assert calls == {"learns": 0, "plays": rollout.steps + 1}
+    assert calls == {"learns": 0, "average": 0, "plays": rollout.steps + 1}
     agent.learn(rollout, notes)
     index = torch.tensor([0, 3, 4 * 7 + 2, 4 * 5 + 1])  # t * games + game
     for found, wanted in zip(
@@ -179,6 +186,30 @@ def test_frozen_features_are_computed_once_while_playing(saved: Path) -> None:
     ):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     assert calls["learns"] == 1
+
+
+@pytest.mark.parametrize("redraw", [True, False])
+def test_dqn_asks_a_frozen_encoder_once_about_each_step(saved: Path, redraw: bool, tmp_path: Path) -> None:
+    """However often a step is drawn; what is learned is as if it had been asked again, also after a resume."""
+    agent, chosen = begin("dqn", saved, "frozen")
+    chosen.learner.redraw, chosen.learner.replay_ratio = redraw, 8.0
+    agent = make_algorithm(chosen, load_encoder(saved))
+    calls = count_looks(agent)
+    logs = [agent.iterate() for _ in range(3)]
+    assert logs[-1]["train/loss"] > 0
+    assert calls == {"learns": 0, "average": 0, "plays": agent.replay.now}
+    batch = agent.replay.sample(20, np.random.default_rng(0))
+    found = agent._values(agent.learner.network, batch.observations, None)
+    stacks = agent.replay._stacks(batch.slots)
+    for mine, wanted in zip(found, agent.learner.network(stacks), strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-5)
+    checkpoint.save(tmp_path / "saved", agent.state_dict(), {})
+    assert not any(tensor.numel() == agent.replay._features.size for tensor in agent.state_dict().values())
+    resumed = make_algorithm(Settings.parse(json.loads(json.dumps(asdict(chosen))), "here"))
+    resumed.load_state_dict(checkpoint.load(tmp_path / "saved")[0])
+    if redraw:  # a replay of frames begins anew
+        assert repr(agent.iterate()) == repr(resumed.iterate())
+        assert same(agent.state_dict(), resumed.state_dict())
 
 
 def test_the_encoder_has_a_step_size_of_its_own() -> None:

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+import torch
 from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -134,13 +136,14 @@ def array_bytes(thing: Any) -> int:
     return sum(array_bytes(part) for part in parts)
 
 
+@pytest.mark.parametrize("width", [0, 16])
 @pytest.mark.parametrize("alpha", [0.0, 0.6])
 @pytest.mark.parametrize("envs", [Blank(), GameVectorEnv(FLAPPY_BIRD, 8)], ids=["stored", "redrawn"])
-def test_the_memory_foretold_is_the_memory_taken(envs: Any, alpha: float) -> None:
-    replay = Replay(envs, 4003, 2, 3, GAMMA, alpha)
+def test_the_memory_foretold_is_the_memory_taken(envs: Any, alpha: float, width: int) -> None:
+    replay = Replay(envs, 4003, 2, 3, GAMMA, alpha, look=checksums if width else None, width=width)
     taken = array_bytes(replay) - 8  # which of the games are over
-    assert taken > 4000 * (84 * 84 if isinstance(envs, Blank) else 80)
-    assert Replay.memory_for(envs, 4003, alpha) == replay.memory == taken
+    assert taken > 4000 * ((84 * 84 if isinstance(envs, Blank) else 80) + 4 * width)
+    assert Replay.memory_for(envs, 4003, alpha, width=width) == replay.memory == taken
 
 
 def test_a_million_transitions_of_flappy_bird_in_a_hundred_megabytes() -> None:
@@ -265,6 +268,61 @@ def test_a_replay_taken_up_by_another_goes_on_exactly(alpha: float) -> None:
         assert np.array_equal(begun.newest(), other.newest())
         actions = rng.integers(2, size=4)
         assert begun.add(actions)[1].tolist() == other.add(actions)[1].tolist()
+
+
+def checksums(stacks: torch.Tensor) -> torch.Tensor:
+    """Features of stacks, [batch, 3], whole numbers so that there is no rounding."""
+    pixels = stacks.flatten(2).double()
+    places = torch.arange(1, pixels.shape[-1] + 1) % 97
+    return torch.stack([pixels.sum((1, 2)), pixels[:, -1].sum(-1), (pixels[:, 0] * places).sum(-1)], -1).float()
+
+
+@pytest.mark.parametrize(
+    "make", [partial(Counters, 3), partial(GameVectorEnv, FLAPPY_BIRD, 3)], ids=["stored", "redrawn"]
+)
+def test_features_are_those_of_what_was_seen(make: Callable[[], Any]) -> None:
+    """Round the ring's end and across resets, and none of them is asked for twice."""
+    asked: list[int] = []
+
+    def look(stacks: torch.Tensor) -> torch.Tensor:
+        asked.append(len(stacks))
+        return checksums(stacks)
+
+    pixels, features = Replay(make(), 75, 2, 3, GAMMA), Replay(make(), 75, 2, 3, GAMMA, look=look, width=3)
+    rngs = [np.random.default_rng(0) for _ in range(2)]
+    seen = set()
+    for replay in (pixels, features):
+        replay.start(0)
+    for step in range(80):
+        assert torch.equal(checksums(pixels.newest()), features.newest())
+        for replay, rng in zip((pixels, features), rngs, strict=True):
+            replay.add(rng.integers(2, size=3))
+        if step > 10:
+            wanted, found = (replay.sample(30, np.random.default_rng(step)) for replay in (pixels, features))
+            assert torch.equal(checksums(wanted.observations), found.observations)
+            assert torch.equal(checksums(wanted.next_observations), found.next_observations)
+            assert np.array_equal(wanted.slots, found.slots)
+            seen |= set(map(tuple, found.observations.tolist()))
+    assert len(seen) > 60
+    assert asked == [3] * 81
+
+
+def test_features_are_there_again_in_a_replay_taken_up_by_another() -> None:
+    begun, other = (
+        Replay(GameVectorEnv(FLAPPY_BIRD, 4), 4 * 30, 2, 3, GAMMA, look=checksums, width=3) for _ in range(2)
+    )
+    begun.start(0)
+    other.start(9)
+    rng = np.random.default_rng(0)
+    for steps in (17, 40):  # a ring with room, and a full one
+        for _ in range(steps):
+            begun.add(rng.integers(2, size=4))
+        other.load_state_dict({key: value.clone() for key, value in begun.state_dict().items()})
+        assert torch.equal(begun.newest(), other.newest())
+        for seed in range(10):
+            one, two = (replay.sample(50, np.random.default_rng(seed)) for replay in (begun, other))
+            assert torch.equal(one.observations, two.observations)
+            assert torch.equal(one.next_observations, two.next_observations)
 
 
 def test_what_does_not_fit_into_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
