@@ -1,6 +1,7 @@
 """What the algorithms share that play a rollout, learn from it and forget it."""
 
 import copy
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -33,8 +34,8 @@ class Played(NamedTuple):
 class OnPolicy(ABC):
     """Learns one game from many copies of it.
 
-    After half of a rollout's gradient steps the next one is played beside the other half, with the weights as they are
-    then. That half is how much older the policy is that played what is learned from.
+    The next rollout is played beside the last gradient steps, half as many as one pass over a rollout has, with the
+    weights as they are then. That is how much older the policy is that played what is learned from.
 
     Attributes:
         steps: decisions learned from so far, over all games.
@@ -103,10 +104,11 @@ class OnPolicy(ABC):
     def iterate(self) -> dict[str, float]:
         """Learn from the last rollout and play the next one; returns what is worth logging."""
         steps, logs = self.learn(*self.played)
-        half = len(steps) // 2
-        noted = [step() for step in steps[:half]]
+        passes = getattr(self.config, "epochs", 1)
+        first = len(steps) - math.ceil(len(steps) / passes / 2)
+        noted = [step() for step in steps[:first]]
         self.learner.lend(self.playing)
-        self.played, later = beside(self.play, steps[half:])
+        self.played, later = beside(self.play, steps[first:])
         return mean_logs(noted + later) | logs | {"train/score": self.actor.episodes.mean}
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -234,6 +234,27 @@ MUTANTS = (
         "agents/test_replay.py::test_what_was_drawn_can_be_gathered_later",
     ),
     Mutant(
+        "who plays gets older with every pass",
+        "agents/on_policy.py",
+        "len(steps) / passes / 2",
+        "len(steps) / 2",
+        "agents/test_on_policy.py::test_who_plays_has_half_a_pass_of_steps_to_come",
+    ),
+    Mutant(
+        "frozen features are those of a step before",
+        "agents/replay.py",
+        "self._remember(after)",
+        "self._remember(slot)",
+        "agents/test_replay.py::test_features_are_those_of_what_was_seen",
+    ),
+    Mutant(
+        "frozen features are lost where a run is resumed",
+        "agents/replay.py",
+        "for slot in range(min(self.now + 1, self.slots)):",
+        "for slot in range(0):",
+        "agents/test_replay.py::test_features_are_there_again_in_a_replay_taken_up_by_another",
+    ),
+    Mutant(
         "A2C forgets that it leaned",
         "agents/a2c.py",
         "logits[index] + lean",

@@ -1,6 +1,7 @@
 """What must hold for every algorithm that learns from what it has just played."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from agents import on_policy
 from agents.rollout import Rollout
 from envs import FLAPPY_BIRD
 from tests.agents.games import CATCH
@@ -168,3 +170,28 @@ def test_the_bonus_makes_a_decided_policy_open_again(name: str) -> None:
     first, *_, last = (agent.iterate()["train/entropy"] for _ in range(12))
     assert first < 0.8
     assert last > 1.0
+
+
+@every
+@pytest.mark.parametrize("passes", [1, 3])
+def test_who_plays_has_half_a_pass_of_steps_to_come(name: str, passes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many passes there are, so that what is learned from is no older for them."""
+    once = not hasattr(ON_POLICY[name][1], "epochs")
+    agent = tiny(name, CATCH, **({} if once else {"epochs": passes, "minibatch": 8}))
+    before: list[int] = []
+    beside: list[int] = []
+
+    def step(loss: Tensor) -> None:
+        before.append(len(beside))
+
+    def in_turn(play: Callable[[], Any], steps: Sequence[Callable[[], Any]]) -> tuple[Any, list[Any]]:
+        beside.append(len(steps))
+        return play(), [step() for step in steps]
+
+    monkeypatch.setattr(agent.learner, "step", step)
+    monkeypatch.setattr(on_policy, "beside", in_turn)
+    agent.iterate()
+    whole, rest = divmod(len(before), 1 if once else passes)
+    assert rest == 0
+    assert whole >= (1 if once else 4)
+    assert beside == [before.count(1)] == [math.ceil(whole / 2)]
