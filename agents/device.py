@@ -5,7 +5,7 @@ import ctypes
 import itertools
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import psutil
@@ -60,6 +60,17 @@ def set_threads(threads: int) -> int:
     keep_memory()
     torch.set_num_threads(threads or psutil.cpu_count(logical=False) or 1)
     return torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with a single CPU thread for a while."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Compute(NamedTuple):

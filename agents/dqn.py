@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.beside import beside
+from agents.device import one_thread
 from agents.exploration import Leaning
 from agents.learner import Learner, LearnerConfig, mean_logs
 from agents.noisy import NoisyLinear, factorised_noise
@@ -123,7 +124,7 @@ class QNetwork(nn.Module):
         return self.heads(self.encoder(observations), noise)
 
     def heads(self, features: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map features, float32 [batch, feature_dim], to the same."""
+        """Map features, float32 [batch, feature_dim], to what `forward` returns."""
         with torch.autocast(features.device.type, enabled=False):  # the heads stay in float32
             if noise is None:
                 outputs = [layer(features) for layer in self._layers()]
@@ -224,6 +225,7 @@ class DQN:
         network = self.make_network(encoder, self.actions, config)
         self.learner = Learner(network, config, device, precision)  # its average is the target network
         self.playing: Any = deepcopy(self.learner.network)  # plays; equal to it when the last games began
+        self._known = encoder.frozen and encoder.settled  # features stay what they are, and the replay keeps them
         self.replay = Replay(
             envs,
             config.capacity,
@@ -233,8 +235,8 @@ class DQN:
             config.prioritized,
             config.redraw,
             self._ahead,
-            self._look if encoder.frozen else None,
-            encoder.feature_dim if encoder.frozen else 0,
+            self._look if self._known else None,
+            encoder.feature_dim if self._known else 0,
         )
         self.replay.start(seed)
         self.generator = torch.Generator().manual_seed(seed)
@@ -296,14 +298,17 @@ class DQN:
 
     @torch.no_grad()
     def _look(self, stacks: Tensor) -> Tensor:
-        """What a frozen encoder tells of stacks, which stays the same whatever is learned."""
-        with self.learner.autocast():
+        """What a frozen encoder tells of stacks, which stays the same whatever is learned, and when it is asked again.
+
+        It is asked by one thread: how a sum is split up among several shows in its last bits.
+        """
+        with self.learner.autocast(), one_thread():
             features: Tensor = self.playing.encoder.features(stacks.to(self.device))
         return features
 
     def _values(self, network: QNetwork, seen: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         """What a network makes of observations as the replay has them; see `QNetwork.forward`."""
-        if network.encoder.frozen:
+        if self._known:
             return network.heads(network.encoder.read(seen), noise)
         values: tuple[Tensor, Tensor] = network(seen, noise)
         return values

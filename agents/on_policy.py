@@ -35,10 +35,11 @@ class OnPolicy(ABC):
     """Learns one game from many copies of it.
 
     The next rollout is played beside the last gradient steps, half as many as one pass over a rollout has, with the
-    weights as they are then. That is how much older the policy is that played what is learned from.
+    weights as they are then. That much older is the policy that played when its rollout begins to be learned from.
 
     Attributes:
         steps: decisions learned from so far, over all games.
+        passes: over each rollout.
         playing: the network that plays.
         played: the rollout that is learned from next.
 
@@ -66,6 +67,7 @@ class OnPolicy(ABC):
         precision: str,
     ) -> None:
         self.config, self.total_steps, self.device = config, total_steps, device
+        self.passes = getattr(config, "epochs", 1)
         self.actor = Actor(envs, encoder.spec.frames, config, seed, device)
         network = self.make_network(encoder, int(envs.single_action_space.n), config)
         self.learner = Learner(network, config, device, precision)
@@ -104,11 +106,10 @@ class OnPolicy(ABC):
     def iterate(self) -> dict[str, float]:
         """Learn from the last rollout and play the next one; returns what is worth logging."""
         steps, logs = self.learn(*self.played)
-        passes = getattr(self.config, "epochs", 1)
-        first = len(steps) - math.ceil(len(steps) / passes / 2)
-        noted = [step() for step in steps[:first]]
+        before = len(steps) - math.ceil(len(steps) / self.passes / 2)
+        noted = [step() for step in steps[:before]]
         self.learner.lend(self.playing)
-        self.played, later = beside(self.play, steps[first:])
+        self.played, later = beside(self.play, steps[before:])
         return mean_logs(noted + later) | logs | {"train/score": self.actor.episodes.mean}
 
     def state_dict(self) -> dict[str, Tensor]:

@@ -18,7 +18,7 @@ class Batch(NamedTuple):
     """Transitions over up to n steps.
 
     Attributes:
-        observations: uint8 [batch, frames, height, width], or their features, float32 [batch, width].
+        observations: uint8 [batch, frames, height, width], or their features, float32 [batch, feature_dim].
         actions: int64 [batch].
         returns: float32 [batch], discounted rewards until the next observation.
         next_observations: likewise.
@@ -82,9 +82,10 @@ class Replay:
         alpha: exponent of the priorities (Schaul et al. 2016); 0 draws uniformly.
         redraw: keep the numbers of games that can be drawn again (`GameVectorEnv`) instead of their frames.
         ahead: steps that may be added between `draw` and `gather`, or while a thread of its own gathers.
-        look: maps stacks [games, frames, height, width] to features, float32 [games, width]. If it is given, these are
-            kept as well and stand for the observations; it is asked once about each.
-        width: length of these features.
+        look: maps stacks [games, frames, height, width] to features, float32 [games, feature_dim]. If it is given,
+            these are kept as well and stand for the observations. It is asked about each when it is seen, and once
+            more by `load_state_dict`.
+        feature_dim: length of these features.
 
     Raises:
         ValueError: if the capacity is too small for one stack and one transition of every game.
@@ -102,7 +103,7 @@ class Replay:
         redraw: bool = True,
         ahead: int = 0,
         look: Callable[[Tensor], Tensor] | None = None,
-        width: int = 0,
+        feature_dim: int = 0,
     ) -> None:
         n = envs.num_envs
         self.slots: int = capacity // n
@@ -112,13 +113,13 @@ class Replay:
             raise ValueError(
                 f"a replay of {capacity} transitions is too small for {n} games; give at least {needed * n}"
             )
-        self.memory = self.memory_for(envs, capacity, alpha, redraw, width)
+        self.memory = self.memory_for(envs, capacity, alpha, redraw, feature_dim)
         check_memory(self.memory, capacity, "--capacity")
         self.frames, self.n_step, self.gamma, self.alpha, self.ahead = frames, n_step, gamma, alpha, ahead
         self._frames: Frames = kind(envs, redraw)(envs, self.slots)
         self._steps = np.zeros((self.slots, n), _step_dtype(envs))
         self._look = look
-        self._features = np.zeros((self.slots * n, width), np.float32)
+        self._features = np.zeros((self.slots * n, feature_dim), np.float32)
         self._tree = SumTree(self.slots * n) if alpha else None
         self._top = 1.0  # the largest priority so far: what is new is drawn soon
         self.envs = envs
@@ -127,10 +128,10 @@ class Replay:
         self._over = np.zeros(n, np.bool_)
 
     @staticmethod
-    def memory_for(envs: Any, capacity: int, alpha: float = 0.0, redraw: bool = True, width: int = 0) -> int:
+    def memory_for(envs: Any, capacity: int, alpha: float = 0.0, redraw: bool = True, feature_dim: int = 0) -> int:
         """Bytes that a replay of this capacity takes."""
         size: int = capacity // envs.num_envs * envs.num_envs
-        each = kind(envs, redraw).frame_bytes(envs) + _step_dtype(envs).itemsize + 4 * width
+        each = kind(envs, redraw).frame_bytes(envs) + _step_dtype(envs).itemsize + 4 * feature_dim
         return size * each + (SumTree.memory_for(size) if alpha else 0)
 
     def __len__(self) -> int:
@@ -268,7 +269,7 @@ class Replay:
         return np.arange(self.games) + slot * self.games
 
     def _remember(self, slot: int) -> None:
-        """Keep the features of what all games show in this slot, in the one size of batch that there is for it."""
+        """Keep the features of what all games show in this slot. It is always one batch, so rounding is the same."""
         if self._look is not None:
             index = self._of_all(slot)
             self._features[index] = self._look(self._stacks(index)).float().cpu()

@@ -44,11 +44,12 @@ Mode = Literal["frozen", "finetune"]
 Agent = Literal["ppo", "dqn"]
 RESAMPLES = 10_000
 # What agents with frozen eyes learn soonest with, found by hand: more is made of each frame, which costs them little,
-# and less is left to chance. Of DQN these are a single try, which learned more from each frame than the usual ones.
+# and less is left to chance.
 FROZEN = {
     "ppo": "--epochs=4 --rollout-steps=16 --minibatch=128 --exploration=1 --exploration-steps=30000 "
     "--entropy-coef=0.01",
-    "dqn": "--replay-ratio=16 --learning-starts=4000 --exploration-steps=30000",
+    "dqn": "--replay-ratio=16 --learning-starts=2000 --exploration=1 --exploration-steps=5000 --epsilon=0.001 "
+    "--averaging=0.95 --learning-rate=2e-3 --muon-rate=4e-3 --total-steps=150000",
 }
 LIKEWISE = "likewise"
 

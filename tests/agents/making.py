@@ -14,7 +14,7 @@ from agents.pqn import PQN, PQNConfig
 from agents.reinforce import REINFORCE, ReinforceConfig
 from envs import Game, GameVectorEnv
 from experiment.evaluate import evaluate
-from perception import EncoderSpec, make_encoder
+from perception import EncoderSpec, freeze, make_encoder
 
 ON_POLICY: dict[str, tuple[Any, Any]] = {
     "ppo": (PPO, PPOConfig()),
@@ -25,19 +25,31 @@ ON_POLICY: dict[str, tuple[Any, Any]] = {
 }
 
 
-def make(algorithm: Any, config: Any, game: Game, seed: int, total_steps: int, envs: Mapping[str, Any]) -> Any:
+def make(
+    algorithm: Any,
+    config: Any,
+    game: Game,
+    seed: int,
+    total_steps: int,
+    envs: Mapping[str, Any],
+    frozen: bool = False,
+) -> Any:
     """Make an agent on the CPU, in fp32; two frames a stack on full observations, one on smaller ones."""
     games = GameVectorEnv(game, config.num_envs, **envs)
     _, height, width = games.single_observation_space.shape or (0, 0, 0)
     torch.manual_seed(seed)
     encoder = make_encoder(EncoderSpec("small", 1 if height < 84 else 2, height, width, 64))
+    if frozen:
+        freeze(encoder)
+        encoder.settled = True
     return algorithm(games, encoder, config, total_steps, seed, torch.device("cpu"), "fp32")
 
 
 def make_tiny(algorithm: Any, config: Any, game: Game, total_steps: int = 10_000, seed: int = 0, **changes: Any) -> Any:
-    """Make an agent that sees every pixel; max_frames goes to the game, other changes to the config."""
+    """Make an agent that sees every pixel; max_frames goes to the game, frozen to its encoder, others to the config."""
     envs = {"size": (game.height, game.width), "max_frames": changes.pop("max_frames", None)}
-    return make(algorithm, replace(config, **changes), game, seed, total_steps, envs)
+    frozen = changes.pop("frozen", False)
+    return make(algorithm, replace(config, **changes), game, seed, total_steps, envs, frozen)
 
 
 def mean_score(agent: Any, game: Game) -> float:

@@ -91,6 +91,7 @@ AGENTS: dict[str, tuple[Any, Any]] = {
     "reinforce": (REINFORCE, ReinforceConfig(num_envs=8, rollout_steps=32)),
     "pqn": (PQN, PQNConfig(num_envs=8, rollout_steps=16, minibatch=32)),
     "dqn": (DQN, DQNConfig(num_envs=8, capacity=600, batch_size=64, learning_starts=64)),
+    "dqn with frozen eyes": (DQN, DQNConfig(num_envs=8, capacity=600, batch_size=64, learning_starts=64)),
     "rainbow": (
         DQN,
         DQNConfig(
@@ -110,7 +111,7 @@ def test_side_by_side_is_as_one_after_the_other(name: str, monkeypatch: pytest.M
     for how in (beside, in_turn("play"), in_turn("learn")):
         for module in (on_policy, dqn):
             monkeypatch.setattr(module, "beside", how)
-        agent = make_tiny(*AGENTS[name], CATCH)
+        agent = make_tiny(*AGENTS[name], CATCH, frozen="frozen" in name)
         for _ in range(3):
             agent.iterate()
         states.append(copy(agent.state_dict()))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -188,9 +189,19 @@ def test_frozen_features_are_computed_once_while_playing(saved: Path) -> None:
     assert calls["learns"] == 1
 
 
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """As a user has them: how sums are split up among threads shows in them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("redraw", [True, False])
-def test_dqn_asks_a_frozen_encoder_once_about_each_step(saved: Path, redraw: bool, tmp_path: Path) -> None:
-    """However often a step is drawn; what is learned is as if it had been asked again, also after a resume."""
+def test_dqn_asks_a_frozen_encoder_once_about_each_step(saved: Path, redraw: bool) -> None:
+    """However often a step is drawn; what is learned is as if it had been asked again."""
     agent, chosen = begin("dqn", saved, "frozen")
     chosen.learner.redraw, chosen.learner.replay_ratio = redraw, 8.0
     agent = make_algorithm(chosen, load_encoder(saved))
@@ -203,13 +214,26 @@ def test_dqn_asks_a_frozen_encoder_once_about_each_step(saved: Path, redraw: boo
     stacks = agent.replay._stacks(batch.slots)
     for mine, wanted in zip(found, agent.learner.network(stacks), strict=True):
         torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("iterations", [0, 1, 3])  # without a step, before learning, and after
+def test_dqn_goes_on_exactly_with_a_frozen_encoder(saved: Path, iterations: int, tmp_path: Path) -> None:
+    """What its encoder told of each step is not saved: it is asked again."""
+    _, chosen = begin("dqn", saved, "frozen")
+    chosen.learner.learning_starts = 150
+    agent = make_algorithm(chosen, load_encoder(saved))
+    for _ in range(iterations):
+        agent.iterate()
     checkpoint.save(tmp_path / "saved", agent.state_dict(), {})
-    assert not any(tensor.numel() == agent.replay._features.size for tensor in agent.state_dict().values())
+    usual = begin("dqn", saved, "finetune")[0].state_dict()
+    assert {key for key in agent.state_dict() if "replay" in key} == {key for key in usual if "replay" in key}
     resumed = make_algorithm(Settings.parse(json.loads(json.dumps(asdict(chosen))), "here"))
     resumed.load_state_dict(checkpoint.load(tmp_path / "saved")[0])
-    if redraw:  # a replay of frames begins anew
+    assert np.array_equal(agent.replay._features, resumed.replay._features)
+    for _ in range(2):
         assert repr(agent.iterate()) == repr(resumed.iterate())
-        assert same(agent.state_dict(), resumed.state_dict())
+    assert same(agent.state_dict(), resumed.state_dict())
 
 
 def test_the_encoder_has_a_step_size_of_its_own() -> None:

@@ -18,6 +18,13 @@ def test_rows_are_scratch_and_all_that_makes_sense() -> None:
     assert found == ["dqn-scratch", "dqn-scratch-likewise", "dqn-random-frozen", "dqn-vae-frozen", "dqn-vae-finetune"]
 
 
+@pytest.mark.parametrize("agent", pretraining.FROZEN)
+def test_the_settings_for_frozen_eyes_are_flags_of_their_agent(agent: str) -> None:
+    """An encoder that is not there is noticed only after all flags were understood."""
+    with pytest.raises(UserError, match="there is no encoder 'none'"):
+        train.main([agent, *pretraining.FROZEN[agent].split(), "--encoder", "none"])
+
+
 def test_ratios_by_hand() -> None:
     """Of medians; the interval of single values is that value."""
     assert ratio([10.0], [40.0]) == {"ratio": 0.25, "low": 0.25, "high": 0.25}
