@@ -69,7 +69,7 @@ def test_it_learns_to_say_what_it_sees(agent_of: Make, name: str) -> None:
 @every
 def test_it_learns_to_catch(agent_of: Make, name: str) -> None:
     """A random player catches a quarter. So does PPO with advantages of the wrong sign, or all 0: tried."""
-    steps = 80_000 if name in ("a2c", "reinforce") else 40_000  # with one gradient step a rollout
+    steps = {"a2c": 80_000, "reinforce": 120_000}.get(name, 40_000)  # these take one gradient step a rollout
     agent = agent_of(name, CATCH, total_steps=round(steps / ANNEALED), num_envs=16, **FADING, **MANY[name])
     metrics = learn(agent, steps)
     assert metrics["train/score"] > 0.8
@@ -79,7 +79,7 @@ def test_it_learns_to_catch(agent_of: Make, name: str) -> None:
 @pytest.mark.parametrize("variant", [{}, {"prioritized": 0.6}, {"noisy": True}, {"distributional": True}])
 def test_dqn_learns_to_catch(agent_of: Make, variant: dict[str, Any]) -> None:
     """A random player catches a quarter. So does this one with the discount's or the target's sign turned: tried."""
-    steps = 16_000 if "noisy" in variant else 12_000 if "distributional" in variant else 8_000
+    steps = 16_000 if "noisy" in variant else 12_000 if variant else 8_000
     agent = agent_of("dqn", CATCH, total_steps=round(steps / ANNEALED), num_envs=16, **MANY["dqn"], **variant)
     learn(agent, steps)
     assert mean_score(agent, CATCH) >= 0.97
@@ -87,7 +87,7 @@ def test_dqn_learns_to_catch(agent_of: Make, variant: dict[str, Any]) -> None:
 
 def test_an_agent_of_sb3_learns_to_catch(agent_of: Make) -> None:
     """A random player catches a quarter. So does this one if it sees only black: tried."""
-    agent = agent_of("sb3-ppo", CATCH, total_steps=10_000, num_envs=16, **MANY["sb3-ppo"])
+    agent = agent_of("sb3-ppo", CATCH, total_steps=15_000, num_envs=16, **MANY["sb3-ppo"])
     metrics = learn(agent, agent.total_steps)
     assert metrics["train/score"] > 0.7
     assert mean_score(agent, CATCH) >= 0.9
@@ -144,7 +144,7 @@ def test_to_dqn_it_is_worth_as_much(agent_of: Make, variant: dict[str, Any]) -> 
 def test_what_is_no_longer_shown_takes_a_memory(agent_of: Make, name: str) -> None:
     """Without one it is chance: within four standard deviations of 200 tosses."""
     agent = agent_of(
-        name, RECALL, total_steps=25_000, num_envs=16, **{**MANY[name], **FADING, "exploration_steps": 5_000}
+        name, RECALL, total_steps=40_000, num_envs=16, **{**MANY[name], **FADING, "exploration_steps": 5_000}
     )
     learn(agent, agent.total_steps)
     recalled = mean_score(agent, RECALL)
