@@ -210,7 +210,7 @@ MUTANTS = (
         "agents/learner.py",
         "((self.network.parameters, network.parameters)",
         "((self.average.parameters, network.parameters)",
-        "agents/test_ppo.py::test_it_plays_with_half_of_what_it_will_have_learned",
+        "agents/test_ppo.py::test_it_plays_before_the_last_half_pass",
     ),
     Mutant(
         "the probabilities are not of the policy that played",
@@ -236,7 +236,7 @@ MUTANTS = (
     Mutant(
         "who plays gets older with every pass",
         "agents/on_policy.py",
-        "len(steps) / passes / 2",
+        "len(steps) / self.passes / 2",
         "len(steps) / 2",
         "agents/test_on_policy.py::test_who_plays_has_half_a_pass_of_steps_to_come",
     ),

@@ -74,9 +74,10 @@ def test_notes_are_of_the_policy_that_played() -> None:
     assert every.abs().max() > 0.01
 
 
-def test_it_plays_with_half_of_what_it_will_have_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The policy that plays is the one after half of the gradient steps."""
-    agent = flappy(exploration=0.0, epochs=2)  # four gradient steps
+@pytest.mark.parametrize(("epochs", "wanted"), [(1, [False, True, False, False]), (2, [False, False, True, False])])
+def test_it_plays_before_the_last_half_pass(epochs: int, wanted: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy that plays is the one after half of the gradient steps, if there is more than one pass, of the last."""
+    agent = flappy(exploration=0.0, epochs=epochs, minibatch=16 * epochs)  # four gradient steps
     after: list[dict[str, Tensor]] = []
     step = agent.learner.step
 
@@ -90,7 +91,7 @@ def test_it_plays_with_half_of_what_it_will_have_learned(monkeypatch: pytest.Mon
         agent.iterate()
         assert len(after) == 4
         playing = agent.playing.state_dict()
-        assert [same(playing, weights) for weights in after] == [False, True, False, False]
+        assert [same(playing, weights) for weights in after] == wanted
 
 
 def test_only_real_steps_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> None:
