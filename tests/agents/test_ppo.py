@@ -76,7 +76,7 @@ def test_notes_are_of_the_policy_that_played() -> None:
 
 @pytest.mark.parametrize(("epochs", "wanted"), [(1, [False, True, False, False]), (2, [False, False, True, False])])
 def test_it_plays_before_the_last_half_pass(epochs: int, wanted: list[bool], monkeypatch: pytest.MonkeyPatch) -> None:
-    """The policy that plays is the one after half of the gradient steps, if there is more than one pass, of the last."""
+    """The policy that plays is the one after half of the gradient steps: of several passes, half of the last one's."""
     agent = flappy(exploration=0.0, epochs=epochs, minibatch=16 * epochs)  # four gradient steps
     after: list[dict[str, Tensor]] = []
     step = agent.learner.step
