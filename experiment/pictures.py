@@ -49,7 +49,7 @@ def learning_curve(metrics: list[dict[str, Any]], path: Path, title: str) -> Non
     by_steps.xaxis.set_major_formatter(EngFormatter(sep=""))
     by_time.set_ylabel("score", color=INK)
     if by_time.get_legend_handles_labels()[1]:
-        by_time.legend(frameon=False, loc="lower right", labelcolor=INK)
+        by_time.legend(frameon=False, loc="best", labelcolor=INK)
     else:
         by_time.text(0.5, 0.5, "no episode has ended yet", transform=by_time.transAxes, ha="center", color=INK)
     with explain(f"write {path}"):
