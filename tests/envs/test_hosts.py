@@ -198,6 +198,7 @@ from envs.adapter import AdaptedVectorEnv, Hosting
 envs = AdaptedVectorEnv("tests.envs.faulty:Faulty", 4, hosting=Hosting(4, 60), fault="hanging", seed=102, step=1)
 envs.reset(seed=100)
 print(*envs.host.processes, flush=True)
+sys.stdin.readline()  # the test holds its handles on the workers now
 if sys.argv[1] == "busy":
     envs.step(np.zeros(4, np.int64))
 time.sleep(60 if sys.argv[1] == "idle" else 0)
@@ -207,10 +208,14 @@ time.sleep(60 if sys.argv[1] == "idle" else 0)
 @pytest.mark.parametrize("doing", ["idle", "busy", "ending"])
 def test_no_worker_outlives_its_parent(doing: str) -> None:
     root = str(Path(__file__).parents[2])
-    with subprocess.Popen([sys.executable, "-c", PARENT, doing], cwd=root, stdout=subprocess.PIPE, text=True) as parent:
-        assert parent.stdout
+    command = [sys.executable, "-c", PARENT, doing]
+    with subprocess.Popen(
+        command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as parent:
+        assert parent.stdin and parent.stdout
         workers = [psutil.Process(int(word)) for word in parent.stdout.readline().split()]
         assert len(workers) == 4
+        parent.stdin.write("go on\n")
         if doing != "ending":
             time.sleep(0.5)
             parent.kill()
