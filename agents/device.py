@@ -12,6 +12,7 @@ import psutil
 import torch
 
 from experiment.errors import UserError
+from experiment.machine import cores
 from perception import LAYOUTS, EncoderSpec, make_encoder
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -56,9 +57,9 @@ def autocast(device: torch.device, precision: str) -> Any:
 
 
 def set_threads(threads: int) -> int:
-    """Compute with this many CPU threads, 0 for one a core; returns the number."""
+    """Compute with this many CPU threads, 0 for one a core that this process may use; returns the number."""
     keep_memory()
-    torch.set_num_threads(threads or psutil.cpu_count(logical=False) or 1)
+    torch.set_num_threads(threads or min(cores(), psutil.cpu_count(logical=False) or 1))
     return torch.get_num_threads()
 
 

@@ -1,7 +1,6 @@
 """What all benchmarks share: the machine in words, alternating repeats, medians, and answers in JSON."""
 
 import json
-import os
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -9,14 +8,14 @@ from typing import Any
 
 import psutil
 
-from experiment.machine import cpu_name, version
+from experiment.machine import cores, cpu_name, version
 
 
 def machine(*packages: str) -> dict[str, Any]:
     """Describe this machine and the versions of what matters for speed."""
     return {
         "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30),
         "load": [round(value, 2) for value in psutil.getloadavg()],
         "system": f"{platform.system()} {platform.machine()}",

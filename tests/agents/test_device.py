@@ -1,5 +1,6 @@
 """Where and how to compute: what is measured, and what is chosen then."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from agents import device
-from agents.device import Compute, choose_compute, fastest
+from agents.device import Compute, choose_compute, fastest, set_threads
 
 WAYS = [("fp32", "planes"), ("bf16", "planes"), ("fp32", "patches"), ("bf16", "patches")]
 
@@ -64,3 +65,15 @@ def test_nothing_is_computed_where_there_is_no_choice(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(torch.nn.Module, "__call__", never)
     assert fastest(torch.device("cpu"), [("fp32", "planes")]) == ("fp32", "planes")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processors can't be chosen here")
+def test_threads_keep_to_the_processors_that_they_may_use() -> None:
+    mine, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    try:
+        os.sched_setaffinity(0, {min(mine)})
+        assert set_threads(0) == torch.get_num_threads() == 1
+        assert set_threads(2) == 2
+    finally:
+        os.sched_setaffinity(0, mine)
+        torch.set_num_threads(threads)
