@@ -202,7 +202,7 @@ def _convolutions(
     layers: list[tuple[int, int, int]],
     hidden: tuple[int, ...] = (),
     stack: type[nn.Sequential] = nn.Sequential,
-) -> nn.Module:
+) -> nn.Sequential:
     """Stack (channels, kernel, stride) convolutions, then linear layers of `hidden` and of the features' width.
 
     Every linear layer is followed by LayerNorm and ReLU.
@@ -295,9 +295,21 @@ def sigmoid(spec: EncoderSpec) -> nn.Module:
     )
 
 
+class Symlog(nn.Module):
+    """symlog(x) = sign(x) log(1 + |x|), as states are taken by Hafner et al. 2023: x near 0, and far numbers nearer.
+
+    Numbers are scaled by what chance sees. A good player may come twenty times as far, and LayerNorm would drown all
+    other numbers in such a one.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map any tensor to one of its shape."""
+        return x.sign() * x.abs().log1p()
+
+
 def mlp(spec: EncoderSpec) -> nn.Module:
     """Two linear layers, for states."""
-    return _convolutions(spec, [], hidden=(spec.feature_dim,))
+    return nn.Sequential(Symlog(), *_convolutions(spec, [], hidden=(spec.feature_dim,)))
 
 
 ENCODERS: dict[str, Callable[[EncoderSpec], nn.Module]] = {

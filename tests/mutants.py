@@ -581,6 +581,13 @@ MUTANTS = (
         '{"lr": PERIOD * muon_rate}',
         "agents/test_handover.py::test_muons_steps_are_shorter_by_the_pace",
     ),
+    Mutant(
+        "a state's far numbers come as far as they are",
+        "perception/encoder.py",
+        "return x.sign() * x.abs().log1p()",
+        "return x.clone()",
+        "perception/test_encoder.py::test_a_far_number_does_not_drown_the_others",
+    ),
 )
 
 

@@ -8,6 +8,7 @@ import torch
 
 from experiment import checkpoint
 from perception import ENCODERS, STATES, EncoderSpec, make_encoder
+from perception.encoder import Symlog
 
 NETWORKS = sorted(set(ENCODERS) - set(STATES))
 SPEC = EncoderSpec(frames=3, height=40, width=52, feature_dim=12)
@@ -79,6 +80,30 @@ def test_states_are_normalised_number_by_number(tmp_path: Path) -> None:
     assert torch.equal(other(states[:, None]), features)
     with pytest.raises(ValueError, match=r"takes float32 \[batch, 1, 1, 3\]"):
         encoder(torch.zeros(2, 1, 1, 3, dtype=torch.uint8))
+
+
+def test_far_numbers_come_nearer_and_keep_their_sign() -> None:
+    """sign(x) log(1 + |x|), by hand; near 0 it is x."""
+    states = torch.tensor([0.0, 1.718282, -6.389056, 0.001, -0.001])
+    torch.testing.assert_close(Symlog()(states), torch.tensor([0.0, 1.0, -2.0, 0.0009995, -0.0009995]))
+
+
+@torch.no_grad()
+def test_a_far_number_does_not_drown_the_others() -> None:
+    """A cart 24 deviations off, where CartPole's track ends: which way the pole leans still moves the features.
+
+    As a share of what it moves them when the cart is in the middle; without the logarithm less than a tenth is left.
+    """
+    moved = []
+    for far in (0.0, 24.0):
+        total = 0.0
+        for seed in range(10):
+            torch.manual_seed(seed)
+            encoder = make_encoder(EncoderSpec("mlp", 1, 1, 4, 64))
+            left, right = encoder(torch.tensor([[[[far, 0.0, lean, 0.0]]] for lean in (-1.0, 1.0)]))
+            total += float((left - right).norm())
+        moved.append(total)
+    assert moved[1] > 0.2 * moved[0]
 
 
 @pytest.mark.parametrize("network", NETWORKS)
