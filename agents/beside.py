@@ -9,7 +9,8 @@ import torch
 Played = TypeVar("Played")
 Noted = TypeVar("Noted")
 
-_learner = ThreadPoolExecutor(1, "learner")
+# A thread takes over the number of threads when it first asks for it, which might be after it had set one.
+_learner = ThreadPoolExecutor(1, "learner", initializer=torch.get_num_threads)
 
 
 def beside(play: Callable[[], Played], steps: Sequence[Callable[[], Noted]]) -> tuple[Played, list[Noted]]:

@@ -151,7 +151,7 @@ class _Worker:
 
     def ended(self) -> str:
         """How it ended, in words."""
-        self.process.join(1.0)
+        self.process.join(10.0)
         code = self.process.exitcode
         if code is None:
             return "its process closed its connection"
@@ -176,7 +176,7 @@ class _Worker:
                 if not piece:
                     break
                 pieces.append(piece)
-                seconds = 0.1
+                seconds = 0.5  # it is written piece by piece, by a process that may have to wait for its turn
         return b"".join(pieces).decode(errors="replace")
 
     def end(self) -> None:

@@ -77,7 +77,7 @@ def _commit() -> str | None:
 def _output(*command: str) -> str | None:
     """What a short command prints, or None if it fails."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None

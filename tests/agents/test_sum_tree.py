@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.sum_tree import SumTree
@@ -32,6 +32,7 @@ def test_every_capacity_draws_by_the_cumulative_sum(capacities: range) -> None:
             assert tree.sample(rng.permutation(shares)).size == total
 
 
+@settings(deadline=None)
 @given(st.data(), st.integers(1, 257))
 def test_any_updates_draw_by_the_cumulative_sum(data: st.DataObject, capacity: int) -> None:
     tree, priorities = SumTree(capacity), [Fraction(0)] * capacity

@@ -41,7 +41,8 @@ class Reports:
         for each in NAMES[place : place + 1 + AHEAD]:
             if each not in self._begun:
                 seconds = 8.0 if "Hangs" in each else 60.0
-                self._begun[each] = self.pool.submit(examine, each, None, 400, 0, seconds, 0.2)
+                timing = 2.0 if "Hoards" in each else 0.2  # a stall must not be as long as what memory is compared over
+                self._begun[each] = self.pool.submit(examine, each, None, 400, 0, seconds, timing)
         return self._begun[name].result()
 
 

@@ -108,10 +108,10 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_an_update_is_cheap() -> None:
     shown = Progress(10**9)
-    begin = time.perf_counter()
+    begin = time.process_time()
     for steps in range(10_000):
         shown.update(steps, score=1.0, best=2.0)
-    assert (time.perf_counter() - begin) / 10_000 < 100e-6
+    assert (time.process_time() - begin) / 10_000 < 100e-6
     shown.close()
 
 
