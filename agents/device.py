@@ -16,7 +16,7 @@ from experiment.machine import cores
 from perception import LAYOUTS, EncoderSpec, make_encoder
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
-ROUNDS = 4  # of measurements, the first of which warms up
+ROUNDS = 8  # of measurements, the first of which warms up; a busy neighbour hides what a few would show
 HOPELESS = 2.0  # times as long as the fastest: no need to measure again
 
 
