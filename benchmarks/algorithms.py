@@ -59,7 +59,7 @@ class Task:
 # The defaults are for Flappy Bird. CartPole's states need a small network and little exploration, its episodes of up to
 # 500 decisions a longer horizon, and its short runs many gradient steps. These flags were found by hand.
 GROWING = "--gamma=0.98 --final-gamma=0.99 --num-envs=8"
-ALIKE = f"--exploration=0 {GROWING} --rollout-steps=32 --epochs=4 --minibatch=64 --total-steps=60000"
+ALIKE = f"--exploration=0 {GROWING} --rollout-steps=32 --epochs=4 --minibatch=64 --total-steps=120000"
 # Our other games: the mean that counts as playing well, the cap, the seconds there are for it, and PPO's flags, each
 # also found by hand.
 GAMES: dict[str, tuple[float, int, float, str]] = {
