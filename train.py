@@ -31,7 +31,7 @@ class Common:
     layout: Literal["auto", "planes", "patches"] = "auto"
     """how a CPU computes the convolutions; auto measures it, too, but is planes if a precision is given"""
     threads: int = 0
-    """CPU threads; 0 for one a core"""
+    """CPU threads; 0 for one a core, of those that may be used"""
     quiet: bool = False
     """no progress line"""
 

@@ -1,6 +1,7 @@
 """Anyone's Gymnasium environment, many at once, with the face of our own games."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from envs.guest import EnvFailure, Guest
 from envs.hosts import Failure, Here, Host, Results, Workers
 from envs.screen import Screen
 from envs.worker import RESET, REST, Plan
-from experiment.machine import cores
 
 PATIENCE = 3  # tries in a row to begin again after a failure
 SYNC_SECONDS = 250e-6  # what it costs to hand a step to other processes and take the results back
@@ -236,6 +236,11 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
 
 
 log = logging.getLogger(__name__)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def useful_workers(guest: Guest, count: int, clock: Callable[[], float] = time.perf_counter) -> int:

@@ -151,7 +151,7 @@ class _Worker:
 
     def ended(self) -> str:
         """How it ended, in words."""
-        self.process.join(10.0)
+        self.process.join(4.0)
         code = self.process.exitcode
         if code is None:
             return "its process closed its connection"
@@ -259,7 +259,7 @@ class Workers:
                 now = int(self._turns[worker.plan.index])
                 if now != at:
                     seen[worker] = now, time.monotonic()
-                elif time.monotonic() - since > seconds:
+                elif time.monotonic() - since > seconds and not worker.connection.poll():
                     del waiting[worker.connection]
                     where = worker.ask_where()
                     failures.append(self._failure(worker, -1, f"it did not answer within {seconds:g} seconds", where))
