@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import psutil
 import torch
 
+from envs.adapter import cores
 from experiment.errors import UserError
-from experiment.machine import cores
 from perception import LAYOUTS, EncoderSpec, make_encoder
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}

@@ -8,7 +8,8 @@ from typing import Any
 
 import psutil
 
-from experiment.machine import cores, cpu_name, version
+from envs.adapter import cores
+from experiment.machine import cpu_name, version
 
 
 def machine(*packages: str) -> dict[str, Any]:

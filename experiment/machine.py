@@ -1,6 +1,5 @@
 """On what and how a run was made: versions, computer, command. Kept with every run so that it can be made again."""
 
-import os
 import platform
 import subprocess
 import sys
@@ -26,6 +25,8 @@ def describe() -> dict[str, Any]:
     """
     import torch  # here, so that whoever only reads a run does not wait for it
 
+    from envs.adapter import cores
+
     return {
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "platform": platform.platform(),
@@ -36,11 +37,6 @@ def describe() -> dict[str, Any]:
         "commit": _commit(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def version(package: str) -> str | None:
@@ -77,7 +73,7 @@ def _commit() -> str | None:
 def _output(*command: str) -> str | None:
     """What a short command prints, or None if it fails."""
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return result.stdout.strip() or None

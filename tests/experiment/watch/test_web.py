@@ -126,7 +126,7 @@ def test_the_picture_moves_and_keys_work(served: Served) -> None:
         assert len({picture.tobytes() for picture in pictures}) > 6
         seed = served.viewing.scene.seed
         strike(socket, "n")
-        until(lambda: served.viewing.scene.seed > seed)
+        until(lambda: served.viewing.scene.seed == seed + 1)
         strike(socket, "t")
         until(lambda: served.viewing.controls.by_hand)
         strike(socket, "+")

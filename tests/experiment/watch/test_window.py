@@ -295,7 +295,9 @@ def test_a_slow_network_does_not_stall_the_picture() -> None:
     viewing = Viewing(direct(agent(Slow())), 1.0, "test", wait=wait)
     viewing.run()
     assert np.median(np.diff(times)) < 0.05
-    assert 0 < frames[-1] < 5 + 10 * (times[-1] - times[0])  # 3 in 0.3 s; one that waits for nobody has 30 a second
+    assert (
+        0 < frames[-1] < min(20, 5 + 10 * (times[-1] - times[0]))
+    )  # 3 in 0.3 s; one that waits for nobody has 30 a second
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("games")]
 
 
