@@ -39,7 +39,6 @@ class OnPolicy(ABC):
 
     Attributes:
         steps: decisions learned from so far, over all games.
-        passes: over each rollout.
         playing: the network that plays.
         played: the rollout that is learned from next.
 
@@ -67,7 +66,6 @@ class OnPolicy(ABC):
         precision: str,
     ) -> None:
         self.config, self.total_steps, self.device = config, total_steps, device
-        self.passes = getattr(config, "epochs", 1)
         self.actor = Actor(envs, encoder.spec.frames, config, seed, device)
         network = self.make_network(encoder, int(envs.single_action_space.n), config)
         self.learner = Learner(network, config, device, precision)
@@ -93,6 +91,11 @@ class OnPolicy(ABC):
         Returns:
             the gradient steps to take, in order, each of which returns what is worth logging; and what else is.
         """
+
+    @property
+    def passes(self) -> int:
+        """Over each rollout."""
+        return 1
 
     @property
     def steps(self) -> int:

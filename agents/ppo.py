@@ -68,6 +68,11 @@ class PPO(OnPolicy):
         """Build the network that learns; its average is evaluated."""
         return ActorCritic(encoder, actions)
 
+    @property
+    def passes(self) -> int:
+        """Over each rollout."""
+        return self.config.epochs
+
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the future depends on."""
         return {**super().state_dict(), "advantage_square": self.advantage_scale.square.clone()}
@@ -115,7 +120,7 @@ class PPO(OnPolicy):
         flat = [x.flatten().to(self.device) for x in (notes["log_probs"], advantages, returns, rollout.actions)]
         steps = [
             partial(self._gradient_step, rollout, index, *(x[index.to(self.device)] for x in flat))
-            for _ in range(config.epochs)
+            for _ in range(self.passes)
             for index in self._minibatches(rollout)
         ]
         errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))

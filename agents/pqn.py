@@ -58,6 +58,11 @@ class PQN(OnPolicy):
         return QNetwork(encoder, actions, config.dueling)
 
     @property
+    def passes(self) -> int:
+        """Over each rollout."""
+        return self.config.epochs
+
+    @property
     def epsilon(self) -> float:
         """Share of random actions now."""
         return max(self.config.epsilon, self.actor.exploring)
@@ -90,7 +95,7 @@ class PQN(OnPolicy):
         actions, wanted = rollout.actions.flatten(), returns.flatten().to(self.device)
         steps = [
             partial(self._gradient_step, rollout, index, actions[index.to(self.device)], wanted[index.to(self.device)])
-            for _ in range(config.epochs)
+            for _ in range(self.passes)
             for index in self.actor.minibatches(rollout, config.minibatch)
         ]
         return steps, {"train/learning_rate": rate, "train/epsilon": self.epsilon}
