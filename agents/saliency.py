@@ -104,11 +104,10 @@ class _Centred(nn.Module):
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
-        self.body = encoder.body
+        self.encoder = encoder
 
     def forward(self, x: Tensor) -> Tensor:
-        features: Tensor = self.body(x)
-        return features
+        return self.encoder.read(self.encoder.body(x))
 
 
 def see_centred(network: Any) -> Any:
