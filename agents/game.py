@@ -1,6 +1,5 @@
 """What is played: from the command line to games that are ready, our own or anyone's."""
 
-import contextlib
 import difflib
 import inspect
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ import gymnasium as gym
 
 from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv, registry
 from envs.adapter import Hosting
-from envs.guest import names_code, register
+from envs.guest import names_code, register, setting
 from envs.screen import Screen
 from experiment.errors import UserError
 
@@ -99,9 +98,9 @@ class GameConfig:
         # One alone is made to be looked at: for its spaces, or in a window.
         workers = 0 if num_envs == 1 and not training else self.workers
         hosting = Hosting(workers, self.env_seconds, self.on_env_error, vector=training)
-        numbers: dict[str, Any] = {key: _number(value) for key, value in look.items()}
+        own: dict[str, Any] = {key: setting(value) for key, value in look.items()}
         try:
-            return AdaptedVectorEnv(self.env, num_envs, screen=screen, hosting=hosting, **settings, **numbers)
+            return AdaptedVectorEnv(self.env, num_envs, screen=screen, hosting=hosting, **settings, **own)
         except ValueError as error:
             raise UserError(str(error)) from error
 
@@ -219,10 +218,3 @@ class GameConfig:
         if not equals or not name:
             raise UserError(f"--env-arg takes name=value, not {item!r}")
         return name, value
-
-
-def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text

@@ -1,5 +1,6 @@
 """One environment that is not ours: found by name, given the form that agents know, and checked at every step."""
 
+import contextlib
 import importlib
 import inspect
 import math
@@ -50,6 +51,16 @@ def words(error: BaseException) -> str:
 def names_code(env_id: str) -> bool:
     """Whether making this environment imports a module that the id names: only whoever types it may ask for that."""
     return ":" in env_id
+
+
+def setting(text: str) -> bool | int | float | str:
+    """Read what an environment's setting is set to: True, False or a number, if it looks like one."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def register(env_id: str) -> None:

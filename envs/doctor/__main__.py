@@ -1,6 +1,5 @@
 """`python -m envs.doctor ID`: is this environment fit to train on?"""
 
-import contextlib
 import json
 import os
 import sys
@@ -12,6 +11,7 @@ import tyro
 from envs.doctor.examine import examine
 from envs.doctor.making import NoSuchEnvironment
 from envs.doctor.report import as_dict, as_text
+from envs.guest import setting
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 
@@ -21,7 +21,7 @@ class Doctor:
     """Which environment, and how long."""
 
     env: tyro.conf.Positional[str]
-    """an id that Gymnasium knows, package:Name-v0, or package.module:name of a class or function"""
+    """an id that Gymnasium or train.py knows, package:Name-v0, or package.module:name of a class or function"""
     env_arg: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """settings of the environment, as gravity=-12.0"""
     steps: int = 1000
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
     command: Doctor = parse(Doctor, argv, "-m envs.doctor", about)
     if command.steps < 1:
         raise UserError(f"--steps takes 1 or more, not {command.steps}")
-    settings = dict(setting(item) for item in command.env_arg)
+    settings = dict(named(item) for item in command.env_arg)
     try:
         report = examine(command.env, settings, command.steps)
     except NoSuchEnvironment as error:
@@ -49,15 +49,12 @@ def main(argv: list[str]) -> int:
     return 0 if report.sound else 1
 
 
-def setting(item: str) -> tuple[str, int | float | str]:
-    """Read name=value; what looks like a number is one."""
+def named(item: str) -> tuple[str, bool | int | float | str]:
+    """Read name=value."""
     name, equals, value = item.partition("=")
     if not equals or not name:
         raise UserError(f"--env-arg takes name=value, not {item!r}")
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return name, kind(value)
-    return name, value
+    return name, setting(value)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from envs.guest import register
+
 
 class NoSuchEnvironment(ValueError):
     """There is nothing of that name, or it does not take a setting of that name."""
@@ -36,6 +38,10 @@ def find(name: str, settings: dict[str, Any]) -> Callable[..., Any]:
             return lambda **more: maker(**settings, **more)
         if attribute not in gym.registry and attribute.isidentifier():
             raise NoSuchEnvironment(f"the module {module_name!r} has no class or function {attribute!r}")
+    try:
+        register(name)
+    except ValueError as error:
+        raise NoSuchEnvironment(str(error)) from error
     try:
         gym.spec(attribute if colon else name)
     except gym.error.Error as error:

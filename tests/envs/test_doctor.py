@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from envs.doctor import ERROR, KINDS, NOTE, WARNING, NoSuchEnvironment, Report, examine
-from envs.doctor.__main__ import main, setting
+from envs.doctor.__main__ import main, named
+from envs.doctor.making import find
 from envs.doctor.report import as_dict, as_text
 from experiment.errors import UserError
 from tests.envs.faults import EXPECTED, SOUND
@@ -105,9 +107,21 @@ def test_what_does_not_exist_is_refused_in_a_line(name: str) -> None:
 def test_a_setting_is_handed_on() -> None:
     with pytest.raises(NoSuchEnvironment, match="takes no setting 'mass'"):
         examine("CartPole-v1", {"mass": 3})
-    assert setting("speed=2") == ("speed", 2)
+    assert named("speed=2") == ("speed", 2)
     with pytest.raises(UserError, match="name=value"):
-        setting("speed")
+        named("speed")
+
+
+def test_an_id_is_found_as_train_py_finds_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its package registers it only once it is imported."""
+    main(["FlappyBird-v0", "--steps", "50", "--json"])
+    assert json.loads(capsys.readouterr().out)["complete"]
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "minatar.gym", None)
+    with pytest.raises(NoSuchEnvironment, match="pip install minatar"):
+        find("MinAtar/Nothing-v1", {})
 
 
 def test_the_exit_code_is_the_verdict(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from PIL import Image
 
 from envs.adapter import AdaptedVectorEnv
-from envs.guest import FAMILIES, Guest, bins
+from envs.guest import FAMILIES, Guest, bins, setting
 from envs.screen import Screen, Squares, gray, picture_size, shrink
 from perception import EncoderSpec, make_encoder
 
@@ -282,6 +282,16 @@ def test_what_does_not_fit_is_refused(env_id: str, screen: Screen, settings: dic
 def test_a_function_makes_environments_too_and_a_module_registers_them() -> None:
     assert Guest("tests.envs.faulty:make_faulty", {"length": 5}, Screen()).actions == 2
     assert Guest("flappy_bird_gymnasium:FlappyBird-v0", {"use_lidar": False}, Screen()).actions == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("2", 2), ("-12.0", -12.0), ("1e3", 1000.0), ("False", False), ("true", True), ("night", "night"), ("", "")],
+)
+def test_settings_are_numbers_and_truths_where_they_look_like_such(text: str, value: Any) -> None:
+    """As "False" a setting would be true."""
+    assert setting(text) == value
+    assert type(setting(text)) is type(value)
 
 
 OTHERS = [
