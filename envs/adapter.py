@@ -244,18 +244,24 @@ def cores() -> int:
 
 
 def useful_workers(guest: Guest, count: int, clock: Callable[[], float] = time.perf_counter) -> int:
-    """Measure a few steps; returns how many processes so many environments are worth, 0 if none."""
+    """Measure a few steps; returns how many processes so many environments are worth, 0 if none.
+
+    One that fails is worth processes: there it is noticed and named, or made anew, if it fails again.
+    """
     workers = min(cores(), count)
     out = np.empty(guest.observation_space.shape, guest.observation_space.dtype)
     rng = np.random.default_rng(0)
-    guest.reset(0, out)
     times: list[float] = []
-    begun = clock()
-    while len(times) < 50 and (clock() < begun + 0.2 or len(times) < 3):
-        before = clock()
-        if any(guest.step(int(rng.integers(guest.actions)), out)[1:]):
-            guest.reset(None, out)
-        times.append(clock() - before)
-    guest.close()
+    try:
+        guest.reset(0, out)
+        begun = clock()
+        while len(times) < 50 and (clock() < begun + 0.2 or len(times) < 3):
+            before = clock()
+            if any(guest.step(int(rng.integers(guest.actions)), out)[1:]):
+                guest.reset(None, out)
+            times.append(clock() - before)
+        guest.close()
+    except Exception:  # it is anybody's code
+        return workers
     step = float(np.median(times))
     return workers if count * step * (1 - 1 / workers) > SYNC_SECONDS else 0

@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from envs.guest import short
 from envs.hosts import Failure, Results
 from envs.screen import Screen
 from envs.worker import RESET, REST
@@ -87,7 +88,7 @@ class Atari:
         wanted = np.array(orders)
         if (wanted == REST).any():
             raise ValueError("no game can rest in ALE's vector environment")
-        numbers = np.array([-1 if seed is None else _short(seed) for seed in seeds])
+        numbers = np.array([-1 if seed is None else short(seed, 31) for seed in seeds])
         anew = (wanted == RESET) & (~self._over | (numbers >= 0))
         if not anew.all():
             out[:], results.rewards[:], results.terminated[:], results.truncated[:], _ = self._games.step(
@@ -108,8 +109,3 @@ class Atari:
         """See `Host`."""
         self._games.close()
         vars(self._games).pop("ale", None)  # with which its threads end
-
-
-def _short(seed: int) -> int:
-    """Make a seed of the 31 bits that ALE takes of any other: near ones must not become the same."""
-    return int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)

@@ -63,6 +63,14 @@ def setting(text: str) -> bool | int | float | str:
     return text
 
 
+def short(seed: int, bits: int) -> int:
+    """Make a seed of at most 32 bits of any other: many environments take no longer ones, as NumPy's old generator.
+
+    Near ones do not become the same.
+    """
+    return int(np.random.SeedSequence(seed).generate_state(1)[0] >> (32 - bits))
+
+
 def register(env_id: str) -> None:
     """Import the package that registers this id if it is of a well-known family, and is installed.
 
@@ -157,8 +165,10 @@ class Guest:
         self._bins: list[NDArray[Any]] = []
         if isinstance(space, spaces.Discrete):
             return int(space.n)
-        if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1 and np.prod(space.nvec) <= MOST_ACTIONS:
-            return int(np.prod(space.nvec))
+        if isinstance(space, spaces.MultiDiscrete) and space.nvec.ndim == 1:
+            count = math.prod(int(n) for n in space.nvec)  # Python's numbers do not overflow
+            if count <= MOST_ACTIONS:
+                return count
         if isinstance(space, spaces.Box) and space.is_bounded():
             self._bins = bins(space, self.screen.bins)
             if (count := math.prod(map(len, self._bins))) <= MOST_ACTIONS:
@@ -217,7 +227,7 @@ class Guest:
                 self._lives = info.get("lives", 0)
                 self._show(observation, None, out)
                 return
-        observation, info = self.env.reset(seed=seed)
+        observation, info = self.env.reset(seed=seed if seed is None or seed < 2**32 else short(seed, 32))
         for _ in range(self._rng.integers(self.screen.no_ops + 1) if self.screen.no_ops else 0):
             observation, _, terminated, truncated, info = self.env.step(self._action(0))
             if terminated or truncated:

@@ -63,6 +63,14 @@ class Once(Film):
         return super().reset(seed=seed, options=options)
 
 
+class Old(Film):
+    """A film of so many frames as NumPy's old generator says, which takes seeds of 32 bits and no more."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self._all = int(np.random.RandomState(seed).randint(1, 10**6))
+        return super().reset(options=options)
+
+
 class Told(gym.ObservationWrapper[Any, Any, Any]):
     """A film, and beside it the number of the frame, of ten."""
 

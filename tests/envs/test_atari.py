@@ -9,8 +9,8 @@ pytest.importorskip("ale_py", reason="the extra atari is not installed")
 
 from agents.game import GameConfig
 from envs.adapter import AdaptedVectorEnv, Hosting
-from envs.atari import Atari, _short, wishes
-from envs.guest import register
+from envs.atari import Atari, wishes
+from envs.guest import register, short
 from envs.hosts import Here
 from envs.screen import Screen
 
@@ -101,7 +101,7 @@ def test_only_training_is_played_like_that() -> None:
 
 def test_seeds_stay_different() -> None:
     """Of evaluations, which are large, and of training."""
-    numbers = [_short(start + i) for start in (0, 2**33, 2**31 - 1) for i in range(200)]
+    numbers = [short(start + i, 31) for start in (0, 2**33, 2**31 - 1) for i in range(200)]
     assert len(set(numbers)) == 600
     assert all(0 <= number < 2**31 for number in numbers)
 

@@ -259,11 +259,12 @@ def test_bins_are_as_many_as_fit_and_have_a_middle(numbers: int, count: int) -> 
         ("tests.envs.screens:Parts", Screen(), {"eyes": 1, "places": 14}, "too many numbers beside a picture, 16"),
         ("tests.envs.screens:Parts", Screen(), {"text": True}, "not of one size; try --pixels"),
         ("tests.envs.screens:Parts", Screen(), {"levers": 5000}, "at most 4096 combinations"),
+        ("tests.envs.screens:Parts", Screen(), {"levers": 2**63 - 1}, "at most 4096 combinations"),  # -2 in 64 bits
         ("tests.envs.screens:Parts", Screen(), {"pushes": 8}, "at most 4096 combinations"),
         ("tests.envs.screens:Parts", Screen(), {"pushes": 2, "most": np.inf}, "a Box with bounds"),
         ("tests.envs.screens:Parts", Screen(bins=65), {"pushes": 2}, "at most 4096 combinations"),
         ("tests.envs.screens:Blind", Screen(pixels=True), {}, "can't be seen as pixels: NotImplementedError"),
-        ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Once, Told, Parts, Blind"),
+        ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Once, Old, Told, Parts, Blind"),
         ("tests.envs.faulty:make_nothing", Screen(), {}, "NoneType, which is no gymnasium.Env"),
         (
             "tests.envs.nowhere:Film",
@@ -277,6 +278,18 @@ def test_bins_are_as_many_as_fit_and_have_a_middle(numbers: int, count: int) -> 
 def test_what_does_not_fit_is_refused(env_id: str, screen: Screen, settings: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         AdaptedVectorEnv(env_id, 1, screen=screen, **settings)
+
+
+def test_seeds_of_evaluations_reach_environments_that_take_short_ones_only() -> None:
+    """They are 2^33 and more, one apart; what is shorter is handed on as it is."""
+    guest = Guest("tests.envs.screens:Old", {}, Screen())
+    out = np.zeros(guest.observation_space.shape, np.uint8)
+    lengths = []
+    for seed in [7, 2**32 - 1, *range(2**33, 2**33 + 20)]:
+        guest.reset(seed, out)
+        lengths.append(guest.env.unwrapped.lives)  # type: ignore[attr-defined]
+    assert lengths[:2] == [np.random.RandomState(seed).randint(1, 10**6) for seed in (7, 2**32 - 1)]
+    assert len(set(lengths)) == len(lengths)
 
 
 def test_a_function_makes_environments_too_and_a_module_registers_them() -> None:

@@ -299,3 +299,9 @@ def test_a_measurement_chooses_processes_for_slow_environments_only() -> None:
     ticks = iter(np.arange(1000) * 1e-3)
     cores = len(os.sched_getaffinity(0))
     assert useful_workers(guest, 8, lambda: float(next(ticks))) == (min(8, cores) if cores > 1 else 0)
+
+
+def test_who_fails_while_it_is_measured_is_worth_a_process() -> None:
+    """There it is named if it fails again, as everywhere; here it would end the command with a traceback."""
+    guest = Guest("tests.envs.faulty:Faulty", {"fault": "raising", "seed": 0, "step": 2}, Screen())
+    assert useful_workers(guest, 8) == min(8, len(os.sched_getaffinity(0)))
