@@ -179,12 +179,13 @@ class Runner:
                 if now - saved >= config.checkpoint_seconds:
                     self.save()
                     saved = time.monotonic()
+            self.save()  # now: whoever stopped it may not wait for the evaluation
             if config.evaluate_seconds and algorithm.steps > first_steps:
                 with self._saved_on_failure():
                     self._evaluate(metrics)
-            self.save()
-            if interruption.asked:
-                progress.note(f"stopped at {algorithm.steps:,} steps; go on with --resume {self.run.path}")
+            if interruption.asked or algorithm.steps < self.total_steps:
+                why = "stopped" if interruption.asked else "--max-seconds are over"
+                progress.note(f"{why} at {algorithm.steps:,} steps; go on with --resume {self.run.path}")
         self._draw_curve()
         return not interruption.asked
 

@@ -200,13 +200,14 @@ class Trainer:
                     self._log(metrics, {f"train/{key}": np.mean([log[key] for log in recent]) for key in recent[0]})
                     logged, recent = now, []
                 if now - saved >= self.config.checkpoint_seconds:
-                    progress.update(self.steps, validation=self._look(metrics)["loss"])
                     self.save()
+                    progress.update(self.steps, validation=self._look(metrics)["loss"])
                     saved = time.monotonic()
+            self.save()  # now: whoever stopped it may not wait for the rest
             self._look(metrics)
-            self.save()
-            if interruption.asked:
-                progress.note(f"stopped at {self.steps:,} pictures; go on with --resume {self.run.path}")
+            if interruption.asked or (self._learns and self.steps < self.total_steps):
+                why = "stopped" if interruption.asked else "--max-seconds are over"
+                progress.note(f"{why} at {self.steps:,} pictures; go on with --resume {self.run.path}")
         loss_curve(read_metrics(self.run.metrics), self.run.path / "curve.png", self.run.path.name)
         return not interruption.asked
 

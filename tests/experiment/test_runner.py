@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from experiment import checkpoint
@@ -44,3 +45,20 @@ def test_the_newest_policy_is_kept_unless_an_earlier_one_was_clearly_better(tmp_
             runner._evaluate(metrics)
             tensors, meta = checkpoint.load(run.path / BEST)
             assert int(tensors["average.age"]) == meta["steps"] == kept
+
+
+def test_what_was_learned_is_saved_before_the_last_evaluation(tmp_path: Path) -> None:
+    """Whoever stops a run, or the machine, may not wait until a hundred episodes have been played."""
+
+    class Learns(Algorithm):
+        def iterate(self) -> dict[str, float]:
+            self.steps += 50
+            return {"train/score": 0.0}
+
+    def evaluate(episodes: int, cap: int) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    run = Run.create(tmp_path / "run", {}, "x")
+    with pytest.raises(KeyboardInterrupt):
+        Runner(run, Learns(), 100, evaluate, RunnerConfig(), quiet=True).train()
+    assert checkpoint.load(checkpoint.latest(run.path))[1]["steps"] == 100
