@@ -41,10 +41,23 @@ def parse(kind: Any, argv: Sequence[str], program: str, description: str = "") -
         raise UserError(f"{_plain(complaint.getvalue())}; see python {program} --help") from None
 
 
+def pairs(items: Sequence[str], flag: str = "--env-arg") -> dict[str, str]:
+    """Read what such a flag takes, name=value, each once or more.
+
+    Raises:
+        UserError: for what is not of that form.
+    """
+    for item in items:
+        if not item.partition("=")[0] or "=" not in item:
+            raise UserError(f"{flag} takes name=value, not {item!r}")
+    return {name: value for name, _, value in (item.partition("=") for item in items)}
+
+
 def main_line(main: Callable[[list[str]], int]) -> None:
     """Run a command line: a UserError becomes one line on standard error and exit code 2.
 
-    The same goes for an environment of somebody else's that fails, with the traceback of its code before the line.
+    The same goes for a file that the system refuses, and for an environment of somebody else's that fails, with the
+    traceback of its code before the line.
     """
     # Before torch is imported: its threads wait for each other by spinning, by default for so long that a
     # single other busy process can make training fifty times slower. Far fewer spins cost an idle machine
@@ -57,6 +70,11 @@ def main_line(main: Callable[[list[str]], int]) -> None:
         code = 2
     except BrokenPipeError:
         code = 1
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"error: {os.fsdecode(error.filename)}: {error.strerror}", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130

@@ -12,7 +12,7 @@ from envs.doctor.examine import examine
 from envs.doctor.making import NoSuchEnvironment
 from envs.doctor.report import as_dict, as_text
 from envs.guest import setting
-from experiment.command import main_line, parse
+from experiment.command import main_line, pairs, parse
 from experiment.errors import UserError
 
 
@@ -36,9 +36,9 @@ def main(argv: list[str]) -> int:
     command: Doctor = parse(Doctor, argv, "-m envs.doctor", about)
     if command.steps < 1:
         raise UserError(f"--steps takes 1 or more, not {command.steps}")
-    settings = dict(named(item) for item in command.env_arg)
+    own = {name: setting(text) for name, text in pairs(command.env_arg).items()}
     try:
-        report = examine(command.env, settings, command.steps)
+        report = examine(command.env, own, command.steps)
     except NoSuchEnvironment as error:
         raise UserError(str(error)) from error
     if command.json:
@@ -47,14 +47,6 @@ def main(argv: list[str]) -> int:
         encoding = (sys.stdout.encoding or "ascii").lower()
         print(as_text(report, sys.stdout.isatty() and not os.environ.get("NO_COLOR"), encoding.startswith("utf")))
     return 0 if report.sound else 1
-
-
-def named(item: str) -> tuple[str, bool | int | float | str]:
-    """Read name=value."""
-    name, equals, value = item.partition("=")
-    if not equals or not name:
-        raise UserError(f"--env-arg takes name=value, not {item!r}")
-    return name, setting(value)
 
 
 if __name__ == "__main__":

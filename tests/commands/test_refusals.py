@@ -12,6 +12,7 @@ import torch
 
 import play
 import train
+from experiment.command import main_line
 from experiment.errors import UserError
 from tests.commands.running import command, refused
 
@@ -283,3 +284,15 @@ def test_help_names_the_flags(
     shown = capsys.readouterr()
     assert shown.err == ""
     assert all(flag in shown.out for flag in flags)
+
+
+def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Here a name that no file system takes; likewise a folder that one may not look into."""
+
+    def look(argv: list[str]) -> int:
+        return Path("x" * 5000).stat().st_mode
+
+    with pytest.raises(SystemExit) as stop:
+        main_line(look)
+    assert stop.value.code == 2
+    assert re.fullmatch(r"error: x{5000}: [^\n]+\n", capsys.readouterr().err)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from envs.doctor import ERROR, KINDS, NOTE, WARNING, NoSuchEnvironment, Report, examine
-from envs.doctor.__main__ import main, named
+from envs.doctor.__main__ import main
 from envs.doctor.making import find
 from envs.doctor.report import as_dict, as_text
 from experiment.errors import UserError
@@ -107,9 +107,10 @@ def test_what_does_not_exist_is_refused_in_a_line(name: str) -> None:
 def test_a_setting_is_handed_on() -> None:
     with pytest.raises(NoSuchEnvironment, match="takes no setting 'mass'"):
         examine("CartPole-v1", {"mass": 3})
-    assert named("speed=2") == ("speed", 2)
+    with pytest.raises(UserError, match="takes no setting 'mass'"):
+        main(["CartPole-v1", "--env-arg", "mass=3"])
     with pytest.raises(UserError, match="name=value"):
-        named("speed")
+        main(["CartPole-v1", "--env-arg", "mass"])
 
 
 def test_an_id_is_found_as_train_py_finds_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         ("../up", "lower case"),
         ("", "lower case"),
         ("random", "Python has a module random of its own"),
+        ("torch", "there is a module torch already"),
+        ("envs", "there is a module envs already"),
     ],
 )
 def test_names_that_do_not_fit(name: str, message: str, tmp_path: Path) -> None:
