@@ -52,7 +52,8 @@ class Play:
     seconds: float = 60.0
     """longest film"""
     overlay: str | None = None
-    """what is shown beside the game, as input,actions,value,maps,saliency; all or none. In a film only if given"""
+    """what is shown beside the game, as input,actions,value,maps,eyes,saliency; all or none. In a film of a single
+    agent only if given"""
     env: str | None = None
     """the game that you play with --human; or what the run plays, if that is code of your own, as
     package.module:MyEnv: no run's settings import anything"""
@@ -153,16 +154,14 @@ def _contenders(command: Play) -> tuple[Any, list[Any]]:
     """Return the game and who plays it."""
     from agents.game import GameConfig
     from agents.watched import contender
+    from envs import GAMES
     from experiment.watch.director import Contender
 
     you = Contender("you")
     if command.human:
-        from envs import GAMES
-
-        env = command.env or next(iter(GAMES))
-        if env not in GAMES:
-            raise UserError(f"--human plays our own games, {', '.join(GAMES)}, not {env!r}")
-        game = GameConfig(env, preset=command.preset or "", env_arg=command.env_arg)
+        game = GameConfig(command.env or GameConfig.env, preset=command.preset or "", env_arg=command.env_arg)
+        if not game.ours:
+            raise UserError(f"--human plays our own games and yours, {', '.join(GAMES)}; {game.env} is none of them")
         game.make(1)
         return game, [you]
     paths = command.race or (command.run,)
@@ -170,8 +169,13 @@ def _contenders(command: Play) -> tuple[Any, list[Any]]:
     agents = [contender(path or _shipped(), player) for path, player in zip(paths, players, strict=True)]
     game, *others = [player.settings.game for player in players]
     for other in others:
-        if other != game:
-            raise UserError(f"a race is run on one game, not on {_told(game)} and {_told(other)}")
+        if other.bare != game.bare:
+            flags = [
+                f"--{key.replace('_', '-')}" for key, mine in vars(game.bare).items() if vars(other.bare)[key] != mine
+            ]
+            raise UserError(
+                f"a race is run on one game; {_told(game)} and {_told(other)} differ in {' and '.join(flags)}"
+            )
     return game, [you, *agents] if command.versus else agents
 
 

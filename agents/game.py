@@ -3,7 +3,7 @@
 import difflib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -12,6 +12,7 @@ from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv, registry
 from envs.adapter import Hosting
 from envs.guest import names_code, register, setting
 from envs.screen import Screen
+from experiment.command import pairs
 from experiment.errors import UserError
 
 Games = GameVectorEnv | AdaptedVectorEnv
@@ -118,7 +119,7 @@ class GameConfig:
         Raises:
             UserError: for what is not name=value.
         """
-        return dict(self._split(item) for item in self.env_arg)
+        return pairs(self.env_arg)
 
     @property
     def ours(self) -> bool:
@@ -207,14 +208,14 @@ class GameConfig:
         return self.env.split(":")[-1].split("/")[-1].rsplit("-v", 1)[0]
 
     @property
+    def bare(self) -> "GameConfig":
+        """The same without what makes no other game of it: where it runs, and whether what is usual was named."""
+        usual = {name: getattr(GameConfig, name) for name in ("workers", "env_seconds", "on_env_error")}
+        look = tuple(sorted(self.env_arg))
+        return replace(self, preset=self.about["preset"] or "", frame_skip=self.skip, env_arg=look, **usual)
+
+    @property
     def about(self) -> dict[str, str | None]:
         """What a score means nothing without: the id and the preset."""
         preset = (self.preset or next(iter(self.game.presets))) if self.ours else None
         return {"env": self.env, "preset": preset}
-
-    @staticmethod
-    def _split(item: str) -> tuple[str, str]:
-        name, equals, value = item.partition("=")
-        if not equals or not name:
-            raise UserError(f"--env-arg takes name=value, not {item!r}")
-        return name, value

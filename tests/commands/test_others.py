@@ -109,6 +109,18 @@ def test_what_can_not_be_meant_is_refused(
     refused(train.main, f"ppo --precision fp32 --threads 1 {arguments}", *words)
 
 
+def test_it_is_the_same_game_wherever_it_runs_and_whatever_is_left_unsaid() -> None:
+    from agents.game import GameConfig
+
+    look = ("theme=night", "pipe_color=red")
+    one = GameConfig(preset="classic", frame_skip=2, env_arg=look)
+    assert one.bare == GameConfig(env_arg=look[::-1]).bare
+    for other in (GameConfig(preset="head2023", env_arg=look), GameConfig(), GameConfig(frame_skip=3, env_arg=look)):
+        assert one.bare != other.bare
+    assert GameConfig("CartPole-v1", workers=2, env_seconds=5.0).bare == GameConfig("CartPole-v1").bare
+    assert GameConfig("CartPole-v1", pixels=True).bare != GameConfig("CartPole-v1").bare
+
+
 def test_runs_from_before_there_were_screens_are_read_as_they_were(run: Path) -> None:
     from agents.build import Settings
     from agents.game import GameConfig

@@ -121,6 +121,7 @@ def test_a_film_of_a_race(run: Path) -> None:
         ("run", ["run"]),
         ("--human", ["you"]),
         ("--human --env wingbeat/FlappyBird-v0 --preset head2023", ["you"]),
+        ("--human --env envs.games.catch:CATCH", ["you"]),
         ("run --versus", ["you", "run"]),
         ("--race run run/best", ["run", "run 256"]),
     ],
