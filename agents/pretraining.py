@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.device import choose_compute, choose_device, set_threads
+from agents.game import GameConfig
 from agents.optimizer import HiddenMuon
 from agents.policies import make_policy
 from experiment import checkpoint
@@ -91,6 +92,7 @@ def pretrain(name: str, command: Any) -> int:
     """
     common, game, data = command.common, command.game, command.data.data
     check(common, game, command.playing, command.played, command.network, command.way, command.trainer)
+    named = game.env if data is not None and game.env != GameConfig.env else None
     if data is not None:
         _check_not_played(command)
     else:
@@ -103,7 +105,9 @@ def pretrain(name: str, command: Any) -> int:
         total, common.seed, *compute,
     )  # fmt: skip
     if data is not None:
-        make_way(settings, settings.open_data(Path()))
+        opened = settings.open_data(Path(), named)
+        settings.fingerprint = opened.fingerprint
+        make_way(settings, opened)
     run = Run.create(common.out, config_of(settings), f"{name}-{game.name}-{common.seed}")
     if data is None:
         try:
@@ -121,14 +125,14 @@ def pretrain(name: str, command: Any) -> int:
 
 
 def _check_not_played(command: Any) -> None:
-    """Refuse flags of playing beside --data, but for the look, in which its pictures are drawn.
+    """Refuse flags of playing beside --data, but for the look, in which its pictures are drawn, and the game's name.
 
     Raises:
         UserError: naming the first.
     """
     for group in (command.game, command.playing, command.played):
         for key, value in asdict(group).items():
-            if key != "env_arg" and value != getattr(type(group)(), key):
+            if key not in ("env", "env_arg") and value != getattr(type(group)(), key):
                 flag, data = f"--{key.replace('_', '-')}", command.data.data
                 raise UserError(f"{flag} is for playing, but --data {data} has been played already; leave one away")
 
@@ -138,7 +142,7 @@ def resume(run: Run, command: Any) -> int:
 
     Args:
         run: its folder, not locked yet.
-        command: with total_steps and quiet.
+        command: with env, total_steps and quiet.
     """
     run.lock()
     settings = EncoderSettings.open(run.path)
@@ -146,14 +150,16 @@ def resume(run: Run, command: Any) -> int:
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)
     tensors, meta = checkpoint.load(checkpoint.latest(run.path))
-    trainer = _make_trainer(run, settings, command.quiet, meta["seconds"])
+    trainer = _make_trainer(run, settings, command.quiet, meta["seconds"], command.env)
     take_up(run, trainer, tensors, command.total_steps)
     print(f"{settings.algorithm} goes on at {trainer.steps:,} of {settings.total_steps:,} pictures", file=sys.stderr)
     return _finish(run, trainer, trainer.train(resumed=True))
 
 
-def _make_trainer(run: Run, settings: EncoderSettings, quiet: bool, seconds: float = 0.0) -> Trainer:
-    data, config = settings.open_data(run.path), settings.trainer
+def _make_trainer(
+    run: Run, settings: EncoderSettings, quiet: bool, seconds: float = 0.0, env: str | None = None
+) -> Trainer:
+    data, config = settings.open_data(run.path, env), settings.trainer
     way = make_way(settings, data)
     optimizer = HiddenMuon(way, way.encoder, config.learning_rate, config.muon_rate, beta1=config.beta1)
     return Trainer(

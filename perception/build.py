@@ -1,12 +1,15 @@
 """From settings to a way of training an encoder, and back from a run's folder."""
 
+import inspect
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 
+from envs import GameVectorEnv
 from experiment import checkpoint
+from experiment.command import pairs
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run
 from experiment.settings import read
@@ -138,6 +141,7 @@ class EncoderSettings:
         precision: "fp32" or "bf16".
         threads: CPU threads.
         layout: see `Encoder`.
+        fingerprint: the dataset's; "" if it is the run's own, or was not noted.
     """
 
     algorithm: str
@@ -152,6 +156,7 @@ class EncoderSettings:
     precision: str
     threads: int
     layout: str = "planes"
+    fingerprint: str = ""
 
     @classmethod
     def open(cls, path: Path) -> "EncoderSettings":
@@ -180,21 +185,28 @@ class EncoderSettings:
         """Where the dataset of this run is."""
         return Path(self.data) if self.data else run / OWN_DATA
 
-    def open_data(self, run: Path) -> Dataset:
-        """Open the dataset; raises as `Dataset`."""
-        return Dataset(self.data_path(run), self.network.frames, look_of(self.look) or None)
+    def open_data(self, run: Path, env: str | None = None) -> Dataset:
+        """Open the dataset, named as `Dataset` wants it.
+
+        Raises:
+            UserError: as `Dataset`, and if it is not what the run began to learn from.
+        """
+        data = Dataset(self.data_path(run), self.network.frames, look_of(self.look) or None, env)
+        if self.fingerprint and data.fingerprint != self.fingerprint:
+            raise UserError(f"{data.path} is not what the run in {run} has learned from, but was recorded anew")
+        return data
 
 
 def look_of(items: tuple[str, ...]) -> dict[str, str]:
     """Read a look as given on the command line.
 
     Raises:
-        UserError: for what is not name=value.
+        UserError: for what is not name=value, or no look.
     """
-    for item in items:
-        if not item.partition("=")[0] or "=" not in item:
-            raise UserError(f"--env-arg takes name=value, not {item!r}")
-    return {item.partition("=")[0]: item.partition("=")[2] for item in items}
+    look = pairs(items)
+    for name in look.keys() & inspect.signature(GameVectorEnv).parameters.keys():
+        raise UserError(f"--env-arg sets the game's look, which {name} is no part of")
+    return look
 
 
 def make_way(settings: EncoderSettings, data: Dataset) -> Way:

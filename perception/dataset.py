@@ -22,7 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from envs import GAMES, Game, GameVectorEnv
+from envs import GAMES, Game, GameVectorEnv, registry
+from envs.guest import names_code
 from envs.stack import FrameStack
 from experiment import files, machine
 from experiment.errors import UserError, explain
@@ -203,16 +204,18 @@ class Dataset:
         path: the folder.
         frames: frames in a stack.
         look: in which frames are drawn, as {"theme": "night"}; None for how it was played.
+        env: the game, as the user names it: one that is code of the user's own is imported for no other reason.
 
     Raises:
-        UserError: if the folder is missing, damaged, of a newer format, or of another version of the game.
+        UserError: if the folder is missing, damaged, of a newer format, of another game or of another version of it.
     """
 
-    def __init__(self, path: Path, frames: int = 2, look: dict[str, Any] | None = None) -> None:
+    def __init__(self, path: Path, frames: int = 2, look: dict[str, Any] | None = None, env: str | None = None) -> None:
         self.path, self.frames, self.about = path, frames, _read_about(path)
         about = self.about
         try:
-            self.game, preset, size = GAMES[about["env"]], about["preset"], (about["size"][0], about["size"][1])
+            self.game, preset = find(about["env"], env, path), about["preset"]
+            size = about["size"][0], about["size"][1]
             self.look: dict[str, Any] = about["look"] if look is None else look
             self.envs = GameVectorEnv(self.game, 1, preset, int(about["frame_skip"]), size, **self.look)
             shards = {name: [self._shard(file) for file in about["splits"][name]["files"]] for name in SPLITS}
@@ -221,6 +224,12 @@ class Dataset:
         except ValueError as error:
             raise UserError(f"the dataset {path} can't be drawn: {error}") from error
         self.splits = {name: Split(self, arrays) for name, arrays in shards.items()}
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all that was played: the same for the same rows, however they came to be."""
+        files = [file["sha256"] for name in SPLITS for file in self.about["splits"][name]["files"]]
+        return hashlib.sha256(" ".join(files).encode()).hexdigest()
 
     @property
     def actions(self) -> int:
@@ -251,6 +260,30 @@ class Dataset:
         if rows.dtype != row_dtype(self.game) or rows.ndim != 1:
             raise UserError(f"{path} holds the numbers of another version of the game; record the dataset anew")
         return rows
+
+
+def find(env_id: str, named: str | None, path: Path) -> Game:
+    """Return the game that a dataset is of.
+
+    Args:
+        env_id: as the dataset says it.
+        named: as the user does, if at all.
+        path: the dataset.
+
+    Raises:
+        UserError: if they differ, nobody knows it, or it is code that the user has not named.
+    """
+    if named not in (None, env_id):
+        raise UserError(f"{path} is of {env_id}, not of {named}")
+    if names_code(env_id) and named is None and env_id not in GAMES:
+        raise UserError(f"{path} is of {env_id}, and a dataset imports no code; if you trust it, add --env {env_id}")
+    try:
+        game = registry.find(env_id)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if game is None:
+        raise UserError(f"{path} is of {env_id}, a game that is not installed here")
+    return game
 
 
 def _read_about(path: Path) -> dict[str, Any]:
@@ -310,8 +343,8 @@ class Split:
         return Batch(self, index)
 
     def sample(self, count: int, rng: np.random.Generator) -> "Batch":
-        """Return rows drawn at random; each at most once."""
-        return self.batch(np.sort(rng.choice(len(self), min(count, len(self)), replace=False)))
+        """Return rows drawn at random, in random order; each at most once."""
+        return self.batch(rng.choice(len(self), min(count, len(self)), replace=False))
 
 
 class Batch:

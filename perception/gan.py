@@ -99,8 +99,8 @@ class GAN(Generative):
         opinions = [functional_call(self.judge_pair, fixed, pair) for pair in ((real, code), (drawn, z))]
         players = rather(opinions[1], opinions[0])
         told = F.mse_loss(self.code(self.encoder.body(drawn)).float(), z)
-        logs = {"players": players, "latents": told}
         loss = players + self.config.latent_coef * told
+        logs = {"loss": loss, "players": players, "latents": told}  # of the players alone, as in validation
         if self.training:
             pairs = [(real, code.detach()), (drawn.detach(), z)]
             opinions = [self.judge_pair(*pair) for pair in pairs]

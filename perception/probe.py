@@ -116,6 +116,8 @@ class Probe:
     """an encoder's run folder"""
     data: Path | None = None
     """the dataset to probe on; the one it was trained on if not given"""
+    env: str | None = None
+    """the game that the dataset is of, if that is code of your own: package.module:MY_GAME"""
     env_arg: tuple[str, ...] = ()
     """another look to draw the dataset in, as theme=night pipe_color=red"""
     pictures: int = 20_000
@@ -138,7 +140,7 @@ def main(argv: list[str]) -> int:
     path, look = command.data, look_of(command.env_arg) or None
     if path is None:
         path = EncoderSettings.open(command.run).data_path(command.run)
-    data = Dataset(path, encoder.spec.frames, look)
+    data = Dataset(path, encoder.spec.frames, look, command.env)
     data.check(encoder.spec)
     trained = probe(encoder.eval(), data, command.pictures)
     control = probe(random_encoder(encoder, data, command.seed), data, command.pictures)

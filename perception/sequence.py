@@ -6,6 +6,9 @@ state's numbers as the supervised one does, velocity and time to impact among th
 
 from dataclasses import dataclass
 
+from experiment.errors import UserError
+from perception.dataset import Dataset
+from perception.encoder import Encoder
 from perception.supervised import Supervised, SupervisedConfig
 
 
@@ -18,6 +21,15 @@ class SequenceConfig(SupervisedConfig):
 
 
 class Sequence(Supervised):
-    """Numbers, and sprites if that is wished for, from what an LSTM recalls; the network must be `lstm`."""
+    """Numbers, and sprites if that is wished for, from what an LSTM recalls; the network must be `lstm`.
+
+    Raises:
+        UserError: for another network.
+    """
 
     objective = "lstm"
+
+    def __init__(self, encoder: Encoder, config: SequenceConfig, data: Dataset) -> None:
+        if encoder.spec.network != "lstm":
+            raise UserError(f"encoder-lstm trains the lstm encoder, not {encoder.spec.network}")
+        super().__init__(encoder, config, data)

@@ -153,7 +153,9 @@ class Supervised(Way):
         told = []
         found: list[NDArray[np.float64]] = []
         true: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
-        for index in np.array_split(np.arange(len(split)), -(-len(split) // CHUNK)):
+        # In random order, as sprites are counted in the first: rows lie in that in which episodes ended.
+        order = np.random.default_rng(0).permutation(len(split))
+        for index in np.array_split(order, -(-len(split) // CHUNK)):
             batch = split.batch(index)
             numbers, boxes = self.tell(batch.observations)
             told.append(numbers)
@@ -164,7 +166,7 @@ class Supervised(Way):
                     (place[label >= 0].astype(np.float64), label[label >= 0])
                     for place, label in zip(places, labels, strict=True)
                 ]
-        values = r2(np.concatenate(told), split.numbers)
+        values = r2(np.concatenate(told), split.numbers[order])
         result = {f"r2/{name}": value for name, value in zip(self.names, values.tolist(), strict=True)}
         if self.config.detection_coef:
             for c, name in enumerate(self.classes):

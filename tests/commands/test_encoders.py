@@ -127,6 +127,8 @@ def test_probes_answer_with_one_object(folder: Path, capsys: pytest.CaptureFixtu
 WRONG = [
     ("encoder-supervised --data nowhere", "nowhere is not a dataset"),
     ("encoder-supervised --data data/flappy --env-arg theme=noon", "noon", "day, night"),
+    ("encoder-supervised --data data/flappy --env-arg size=9", "the game's look, which size is no part of"),
+    ("encoder-supervised --data data/flappy --env wingbeat/Catch-v0", "is of wingbeat/FlappyBird-v0, not of"),
     ("encoder-supervised --data data/flappy --pictures 10", "--pictures", "--data"),
     ("encoder-supervised --data data/flappy --preset head2023", "--preset"),
     ("encoder-supervised --data data/flappy --encoder mlp --out runs/x --precision fp32", "mlp", "states"),

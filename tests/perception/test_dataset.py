@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from envs import FLAPPY_BIRD, GameVectorEnv
+from envs import FLAPPY_BIRD, GAMES, GameVectorEnv
 from experiment.errors import UserError
 from perception.dataset import SPLITS, Dataset, record, row_dtype
 from perception.labels import frames_left, numbers
@@ -255,4 +255,33 @@ def test_rows_of_another_version_of_the_game_are_refused(tmp_path: Path, monkeyp
     assert row_dtype(other) != row_dtype(FLAPPY_BIRD)
     monkeypatch.setitem(GAMES, "wingbeat/FlappyBird-v0", other)
     with pytest.raises(UserError, match="another version of the game"):
+        Dataset(tmp_path / "data")
+
+
+def test_samples_are_in_random_order(recorded: tuple[Path, Chance]) -> None:
+    """So that a part of a sample is one, too."""
+    split = Dataset(recorded[0]).splits["train"]
+    index = split.sample(len(split), np.random.default_rng(0)).index
+    assert np.array_equal(np.sort(index), np.arange(len(split)))
+    assert abs(np.corrcoef(index, np.arange(len(split)))[0, 1]) < 0.2
+
+
+def test_a_game_of_ones_own_is_imported_only_if_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "envs.games.catch:CATCH"
+    record_flappy(tmp_path / "data", pictures=600)
+    spoil(tmp_path / "data", env=name)
+    monkeypatch.delitem(GAMES, name, raising=False)
+    for named, message in (
+        (None, f"imports no code; if you trust it, add --env {name}"),
+        ("os:path", "not of os:path"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Dataset(tmp_path / "data", env=named)
+        assert name not in GAMES
+    with pytest.raises(UserError, match="another version of the game"):  # Catch's numbers are not these
+        Dataset(tmp_path / "data", look={}, env=name)
+    assert name in GAMES
+    monkeypatch.delitem(GAMES, name)
+    spoil(tmp_path / "data", env="maze/Maze-v7")
+    with pytest.raises(UserError, match="a game that is not installed here"):
         Dataset(tmp_path / "data")

@@ -88,3 +88,15 @@ def test_codes_are_told_from_what_was_drawn_of_them(data: Dataset, tmp_path: Pat
         real = (played.float() - way.encoder.mean) * way.encoder.scale
         right = way.judge_pair(real, way.encode(played)) > way.judge_pair(drawn, z)
     assert right.float().mean() > 0.6
+
+
+def test_training_and_validation_measure_the_same_loss(data: Dataset, tmp_path: Path) -> None:
+    """They are drawn as one curve each; the judge's own loss, which is learned from only in training, is beside it."""
+    way: Any = make("encoder-gan", data, tmp_path / "run", 640).way
+    batch, logs = data.splits["train"].batch(np.arange(32)), []
+    for training in (True, False):
+        torch.manual_seed(5)
+        way.train(training)
+        logs.append(way.loss(batch)[1])
+    assert "judge" in logs[0]
+    torch.testing.assert_close(logs[0]["loss"], logs[1]["loss"])

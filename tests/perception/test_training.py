@@ -1,6 +1,7 @@
 """The trainer, the ways and the probes: known answers, exact resumes, encoders that come back to the last bit."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from perception.probe import probe, r2, random_encoder, ridge
 from perception.supervised import numbers_loss
 from perception.training import Trainer
 from tests.agents.making import copy, same
-from tests.perception.recording import open_flappy
+from tests.perception.recording import open_flappy, record_flappy
 
 # What gets smaller, where the loss as a whole need not: two against each other, an energy's difference.
 SINKS = {"encoder-gan": "latents", "encoder-dbn": "error"}
@@ -207,3 +208,24 @@ def test_an_encoder_comes_back_to_the_last_bit(tmp_path: Path) -> None:
         assert torch.equal(other(observations), encoder(observations))
     other.fit_normalization(observations[:, 1] // 2)  # it comes trained, and keeps what it was trained with
     assert torch.equal(other(observations), encoder(observations))
+
+
+def test_an_lstm_trains_the_lstm_alone(data: Dataset) -> None:
+    chosen = settings("encoder-lstm", data, 640)
+    chosen.network.encoder = "small"
+    with pytest.raises(UserError, match="the lstm encoder, not small"):
+        make_way(chosen, data)
+
+
+def test_pictures_that_were_recorded_anew_are_not_taken_for_those_it_learned_from(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    chosen = settings("encoder-random", open_flappy(path, pictures=600), 1)
+    chosen.fingerprint = chosen.open_data(tmp_path).fingerprint
+    for seed, fits in ((0, True), (1, False)):
+        shutil.rmtree(path)
+        record_flappy(path, pictures=600, seed=seed)
+        if fits:
+            assert chosen.open_data(tmp_path).fingerprint == chosen.fingerprint
+            continue
+        with pytest.raises(UserError, match="recorded anew"):
+            chosen.open_data(tmp_path)

@@ -61,7 +61,7 @@ def test_later_pictures_are_recognised(data: Dataset, tmp_path: Path) -> None:
 
 def test_actions_are_told_from_what_they_did(data: Dataset, tmp_path: Path) -> None:
     """A guess that is always the same has a half of both right."""
-    trainer = make("encoder-inverse", data, tmp_path / "run", 25_600)
+    trainer = make("encoder-inverse", data, tmp_path / "run", 51_200)
     while trainer.steps < trainer.total_steps:
         trainer.step()
     result = trainer.judge()
