@@ -199,6 +199,8 @@ def main(argv: list[str]) -> int:
     settings = parse(Settings, argv, "-m benchmarks.algorithms", __doc__ or "")
     if settings.seeds is not None and settings.seeds < 1:
         raise UserError(f"--seeds must be at least 1, not {settings.seeds}")
+    if settings.limit is not None and settings.limit <= 0:
+        raise UserError(f"--limit must be more than 0, not {settings.limit}")
     set_threads(0)
     about = {
         "benchmark": "algorithms",

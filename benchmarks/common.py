@@ -1,6 +1,7 @@
 """What all benchmarks share: the machine in words, alternating repeats, medians, and answers in JSON."""
 
 import json
+import math
 import platform
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -43,13 +44,13 @@ def summary(values: Sequence[float]) -> dict[str, Any]:
 
 
 def print_json(answer: Mapping[str, Any]) -> None:
-    """Print exactly one JSON object, with figures rounded to six digits."""
+    """Print exactly one JSON object, with figures rounded to six digits, and null for what is no number."""
     print(json.dumps(_rounded(answer)))
 
 
 def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.6g}")
+        return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
     return [_rounded(item) for item in value] if isinstance(value, (list, tuple)) else value

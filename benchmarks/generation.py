@@ -158,6 +158,8 @@ def main(argv: list[str]) -> int:
     settings = parse(Settings, argv, "-m benchmarks.generation", __doc__ or "")
     if settings.pictures < BLOCK or settings.bins < 2:
         raise UserError(f"--pictures must be at least {BLOCK}, and --bins at least 2")
+    with explain(f"write {settings.out}"):
+        settings.out.parent.mkdir(parents=True, exist_ok=True)
     set_threads(0)
     eyes, data = load_way(settings.eyes)
     if not isinstance(eyes, Supervised) or data.frames != 1:
@@ -194,7 +196,6 @@ def main(argv: list[str]) -> int:
                 panel(frame, [f"nearest: {distance:.1f} off"])
                 for frame, distance in zip(near.numpy(), distances, strict=False)
             ]
-    settings.out.parent.mkdir(parents=True, exist_ok=True)
     with explain(f"write {settings.out}"), files.replacing(settings.out) as temporary:
         Image.fromarray(tile(panels, COLUMNS)).save(temporary, format="png")
     if settings.json:

@@ -111,7 +111,7 @@ def compare(encoder: Encoder, data: Dataset, labels: int, seed: int, steps: int)
     rng = np.random.default_rng([seed, labels])
     rows = rng.choice(len(data.splits["train"]), labels, replace=False)
     batch, test = data.splits["train"].batch(rows), data.splits["test"].sample(JUDGED, np.random.default_rng(0))
-    known = data.splits["train"].numbers
+    known = batch.numbers.numpy()
     center, spread = (torch.from_numpy(f(known, axis=0)) for f in (np.nanmean, np.nanstd))
     wanted = (batch.numbers - center) / spread.clamp(min=1e-6)
     found = {}

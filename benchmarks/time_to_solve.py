@@ -29,6 +29,7 @@ from agents.game import GameConfig
 from benchmarks.common import machine, print_json
 from experiment import checkpoint
 from experiment.command import main_line, parse
+from experiment.errors import UserError
 from experiment.evaluate import evaluate
 from experiment.metrics import FILE, read_metrics
 
@@ -184,6 +185,9 @@ def _say(settings: Settings, text: str) -> None:
 def main(argv: list[str]) -> int:
     """Measure and print; returns the exit code."""
     settings = parse(Settings, argv, "-m benchmarks.time_to_solve", __doc__ or "")
+    for name in ("seeds", "limit", "every"):
+        if getattr(settings, name) <= 0:
+            raise UserError(f"--{name} must be more than 0")
     about = GameConfig(settings.env).about
     set_threads(0)
     runs = []

@@ -11,6 +11,7 @@ import train
 from agents import training
 from benchmarks import algorithms, time_to_solve
 from benchmarks.algorithms import TASKS, Settings, Task, main, run_settings, summarize
+from benchmarks.common import print_json
 from benchmarks.time_to_solve import Algorithm, measure
 from experiment.errors import UserError
 from experiment.ranges import check
@@ -158,3 +159,13 @@ def test_what_does_not_fit_is_refused() -> None:
         main(["--algorithms", "sac"])
     with pytest.raises(UserError, match="--seeds must be at least 1"):
         main(["--seeds", "0"])
+    with pytest.raises(UserError, match="--limit must be more than 0"):
+        main(["--limit", "0"])
+    for flag in ("seeds", "limit", "every"):
+        with pytest.raises(UserError, match=f"--{flag} must be more than 0"):
+            time_to_solve.main([f"--{flag}", "0"])
+
+
+def test_what_is_no_number_is_null(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"found": [1.0, float("nan")], "limit": float("inf")})
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {"found": [1.0, None], "limit": None}
