@@ -16,6 +16,8 @@ from experiment.command import pairs
 from experiment.errors import UserError
 
 Games = GameVectorEnv | AdaptedVectorEnv
+SCREEN = ("pixels", "screen", "sticky", "no_ops", "life_loss", "bins")  # flags of others' environments: what is seen,
+HOSTING = ("workers", "env_seconds", "on_env_error")  # and where they run
 
 
 @dataclass
@@ -107,7 +109,7 @@ class GameConfig:
 
     def _refuse_for_ours(self) -> None:
         plain = GameConfig()
-        for name in ("pixels", "screen", "sticky", "no_ops", "life_loss", "bins", "workers", "on_env_error"):
+        for name in (*SCREEN, *HOSTING):
             if getattr(self, name) != getattr(plain, name):
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} is for environments of others; {self.env} is one of Wingbeat's own games")
@@ -210,7 +212,7 @@ class GameConfig:
     @property
     def bare(self) -> "GameConfig":
         """The same without what makes no other game of it: where it runs, and whether what is usual was named."""
-        usual = {name: getattr(GameConfig, name) for name in ("workers", "env_seconds", "on_env_error")}
+        usual = {name: getattr(GameConfig, name) for name in HOSTING}
         look = tuple(sorted(self.env_arg))
         return replace(self, preset=self.about["preset"] or "", frame_skip=self.skip, env_arg=look, **usual)
 

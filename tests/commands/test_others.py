@@ -99,6 +99,7 @@ def test_an_environment_in_the_current_folder_trains(tmp_path: Path) -> None:
         ("--bins 3", ["--bins", "of others"]),
         ("--pixels", ["--pixels", "of others"]),
         ("--workers 2", ["--workers", "of others"]),
+        ("--env-seconds 5", ["--env-seconds", "of others"]),
         ("--on-env-error restart", ["--on-env-error", "of others"]),
     ],
 )
