@@ -1,5 +1,6 @@
 """Train an agent or an encoder: `python train.py [what] [flags]`. `python train.py --help` names what there is."""
 
+import os
 import sys
 import threading
 from dataclasses import dataclass, field, make_dataclass
@@ -152,4 +153,5 @@ def _compile(env: str) -> None:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no window opens, and without a screen SDL would complain
     main_line(main)

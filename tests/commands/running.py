@@ -23,11 +23,11 @@ ANSWER = {  # what an evaluation answers with, at least
 }  # fmt: skip
 
 
-def command(arguments: str, cwd: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run `train.py ...` or `play.py ...` as a user does."""
+def command(arguments: str, cwd: Path, **environment: str | None) -> "subprocess.CompletedProcess[str]":
+    """Run `train.py ...` or `play.py ...` as a user does, with more in the environment, or less (None)."""
     program, *rest = arguments.split()
     words = [sys.executable, str(ROOT / program), *rest]
-    env = {**os.environ, **environment}
+    env = {name: value for name, value in {**os.environ, **environment}.items() if value is not None}
     return subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=100, check=False)
 
 

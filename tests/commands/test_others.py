@@ -9,7 +9,7 @@ import pytest
 import play
 import train
 from experiment import checkpoint
-from tests.commands.running import TINY, command, everything, refused
+from tests.commands.running import SHORT, TINY, command, everything, refused
 
 FLAGS = [*TINY, "--frames", "1", "--total-steps", "160", "--evaluate-seconds", "0", "--out", "run", "--quiet"]
 FAULTY = "tests.envs.faulty:Faulty"
@@ -108,6 +108,16 @@ def test_what_can_not_be_meant_is_refused(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     refused(train.main, f"ppo --precision fp32 --threads 1 {arguments}", *words)
+
+
+def test_a_film_without_a_screen_is_made_without_a_word_of_errors(tmp_path: Path) -> None:
+    """SDL looks for a screen, and complains if there is none, though a film needs none."""
+    words = "--frames 1 --env CartPole-v1 --workers 0 --total-steps 64 --evaluate-seconds 1 --quiet --out run"
+    nowhere = dict.fromkeys(("XDG_RUNTIME_DIR", "DISPLAY", "WAYLAND_DISPLAY", "SDL_VIDEODRIVER", "SDL_AUDIODRIVER"))
+    done = command(f"train.py {' '.join([*TINY, *SHORT])} {words}", tmp_path, **nowhere)
+    assert done.returncode == 0
+    assert (tmp_path / "run" / "best.mp4").exists()
+    assert "error" not in done.stderr
 
 
 def test_it_is_the_same_game_wherever_it_runs_and_whatever_is_left_unsaid() -> None:
