@@ -1,6 +1,7 @@
 """An agent's run from the command line: made, or gone on with, trained, judged and filmed."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
 from itertools import islice
@@ -13,6 +14,7 @@ from agents.progress_film import film_progress
 from experiment import checkpoint
 from experiment.evaluate import evaluate, one_line, save_evaluation
 from experiment.pictures import film
+from experiment.progress import Progress
 from experiment.ranges import check
 from experiment.run import CONFIG, Run
 from experiment.runner import BEST, Runner, take_up
@@ -75,8 +77,8 @@ def resume(run: Run, command: Any) -> int:
 def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seconds: float | None = None) -> int:
     make = cache(settings.game.make)  # all evaluations play in the same environments: these may take long to start
 
-    def play(episodes: int, cap: int) -> dict[str, Any]:
-        return evaluate(make, algorithm.act, settings.frames, episodes, CHOOSING_SEED, cap)
+    def play(episodes: int, cap: int, watch: Callable[[int], None]) -> dict[str, Any]:
+        return evaluate(make, algorithm.act, settings.frames, episodes, CHOOSING_SEED, cap, watch)
 
     if hasattr(algorithm, "replay"):
         print(f"the replay takes {algorithm.replay.memory / 1e6:,.1f} MB of memory", file=sys.stderr)
@@ -86,16 +88,17 @@ def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seco
     if not complete:
         return 130
     if config.evaluate_seconds:
-        _judge(run, config, settings.game.env)
+        _judge(run, config, settings.game.env, quiet)
     return 0
 
 
-def _judge(run: Any, config: Any, env: str) -> None:
+def _judge(run: Any, config: Any, env: str, quiet: bool) -> None:
     """Evaluate the best policy for good, and film it."""
     player = load_player(run.path, env=env)
     game, frames = player.settings.game, player.settings.frames
     print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
-    result = evaluate(game.make, player.act, frames, config.final_episodes, score_cap=config.final_cap)
+    with Progress(config.final_episodes, quiet=quiet) as progress:
+        result = evaluate(game.make, player.act, frames, config.final_episodes, 0, config.final_cap, progress.update)
     result = {**game.about, **result}
     save_evaluation(run.path / "evaluation.json", result)
     print(one_line(result), file=sys.stderr)

@@ -22,6 +22,7 @@ from experiment.progress import Progress
 from experiment.run import Run
 
 BEST = "best"  # the checkpoint of the best evaluation, beside checkpoints/
+PACE = 4.0  # an evaluation that took long is waited for again at least this many times as long
 
 
 @dataclass
@@ -35,7 +36,7 @@ class RunnerConfig:
     keep: int = 2
     """checkpoints kept, the newest; 0 for all"""
     evaluate_seconds: float = 30.0
-    """seconds from one evaluation to the next; 0 for none, and none at the end"""
+    """seconds from one evaluation to the next, or four times as long as one takes; 0 for none, and none at the end"""
     evaluate_episodes: int = 32
     """episodes of an evaluation on the way"""
     evaluate_cap: int = 100
@@ -123,7 +124,7 @@ class Runner:
         run: the run's folder, locked.
         algorithm: see `agents.build.Algorithm`.
         total_steps: when to stop.
-        evaluate: called with (episodes, score cap); returns `evaluate`'s result.
+        evaluate: called with (episodes, score cap, who is told how many have ended); returns `evaluate`'s result.
         config: what happens on the way.
         seconds: spent in earlier sessions of this run.
         quiet: no progress line.
@@ -134,7 +135,7 @@ class Runner:
         run: Run,
         algorithm: Any,
         total_steps: int,
-        evaluate: Callable[[int, int], dict[str, Any]],
+        evaluate: Callable[[int, int, Callable[[int], None]], dict[str, Any]],
         config: RunnerConfig,
         seconds: float = 0.0,
         quiet: bool = False,
@@ -155,7 +156,8 @@ class Runner:
         """Train; returns whether the run is complete (and not interrupted)."""
         algorithm, config = self.algorithm, self.config
         first_steps, begun = algorithm.steps, time.monotonic()
-        saved = evaluated = logged = begun
+        saved = logged = begun
+        due = begun + config.evaluate_seconds
         steps_logged = first_steps
         with (
             Metrics(self.run.path, resume_steps=algorithm.steps if resumed else None) as metrics,
@@ -171,18 +173,19 @@ class Runner:
                     logged, steps_logged = now, algorithm.steps
                     self._log(metrics, numbers | {"train/steps_per_second": speed})
                 progress.update(algorithm.steps, score=numbers["train/score"])
-                if config.evaluate_seconds and now - evaluated >= config.evaluate_seconds:
+                if config.evaluate_seconds and now >= due:
                     with self._saved_on_failure():
-                        result = self._evaluate(metrics)
-                    progress.update(algorithm.steps, greedy=result["score_mean"], best=self._best)
-                    evaluated = time.monotonic()
+                        self._evaluate(metrics, progress)
+                    ended = time.monotonic()
+                    due = ended + max(config.evaluate_seconds, PACE * (ended - now))
                 if now - saved >= config.checkpoint_seconds:
                     self.save()
                     saved = time.monotonic()
             self.save()  # now: whoever stopped it may not wait for the evaluation
             if config.evaluate_seconds and algorithm.steps > first_steps:
                 with self._saved_on_failure():
-                    self._evaluate(metrics)
+                    self._evaluate(metrics, progress)
+                self.save()  # with the seconds that it took
             if interruption.asked or algorithm.steps < self.total_steps:
                 why = "stopped" if interruption.asked else "--max-seconds are over"
                 progress.note(f"{why} at {algorithm.steps:,} steps; go on with --resume {self.run.path}")
@@ -216,13 +219,18 @@ class Runner:
     def _log(self, metrics: Metrics, numbers: dict[str, Any]) -> None:
         metrics.write({"steps": self.algorithm.steps, "seconds": round(self.seconds, 3), **numbers})
 
-    def _evaluate(self, metrics: Metrics) -> dict[str, Any]:
+    def _evaluate(self, metrics: Metrics, progress: Progress) -> None:
         """Evaluate, record it, and keep the policy unless an earlier one was clearly better.
 
         A few dozen episodes can't tell good policies apart. Of those the newest has learned most, so it takes the
         place of the best one as long as the best mean lies within its interval.
         """
-        result = self.evaluate(self.config.evaluate_episodes, self.config.evaluate_cap)
+        steps, episodes = self.algorithm.steps, self.config.evaluate_episodes
+
+        def watch(ended: int) -> None:
+            progress.update(steps, evaluating=f"{ended} of {episodes}")
+
+        result = self.evaluate(episodes, self.config.evaluate_cap, watch)
         wanted = ("score_mean", "score_median", "score_ci95", "score_cap", "reached_cap", "episodes")
         self._log(metrics, {f"eval/{key}": result[key] for key in wanted})
         self._best = max(self._best, result["score_mean"])
@@ -231,7 +239,7 @@ class Runner:
         stages.keep_stage(self.run.path, self.algorithm.steps, policy, meta)
         if result["score_ci95"][1] >= self._best:
             checkpoint.save(self.run.path / BEST, policy, meta)
-        return result
+        progress.update(steps, evaluating=float("nan"), greedy=result["score_mean"], best=self._best)
 
     def _draw_curve(self) -> None:
         try:

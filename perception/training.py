@@ -205,6 +205,7 @@ class Trainer:
                     saved = time.monotonic()
             self.save()  # now: whoever stopped it may not wait for the rest
             self._look(metrics)
+            self.save()  # with the seconds that it took
             if interruption.asked or (self._learns and self.steps < self.total_steps):
                 why = "stopped" if interruption.asked else "--max-seconds are over"
                 progress.note(f"{why} at {self.steps:,} pictures; go on with --resume {self.run.path}")

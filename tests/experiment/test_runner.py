@@ -1,13 +1,15 @@
 """Which policy a run keeps as its best."""
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from experiment import checkpoint
+from experiment import checkpoint, runner
 from experiment.metrics import Metrics
+from experiment.progress import Progress
 from experiment.run import Run
 from experiment.runner import BEST, Runner, RunnerConfig
 
@@ -31,18 +33,18 @@ def test_the_newest_policy_is_kept_unless_an_earlier_one_was_clearly_better(tmp_
     ]
     results = iter(evaluations)
 
-    def evaluate(episodes: int, cap: int) -> dict[str, Any]:
+    def evaluate(episodes: int, cap: int, watch: Any) -> dict[str, Any]:
         mean, interval, _ = next(results)
         scores = {"score_mean": mean, "score_median": mean, "score_ci95": list(interval)}
         return {**scores, "score_cap": cap, "reached_cap": 0.0, "episodes": episodes}
 
     algorithm = Algorithm()
     run = Run.create(tmp_path / "run", {}, "x")
-    runner = Runner(run, algorithm, 100, evaluate, RunnerConfig(), quiet=True)
-    with Metrics(run.path) as metrics:
+    keeper = Runner(run, algorithm, 100, evaluate, RunnerConfig(), quiet=True)
+    with Metrics(run.path) as metrics, Progress(100, quiet=True) as progress:
         for _, _, kept in evaluations:
             algorithm.steps += 1
-            runner._evaluate(metrics)
+            keeper._evaluate(metrics, progress)
             tensors, meta = checkpoint.load(run.path / BEST)
             assert int(tensors["average.age"]) == meta["steps"] == kept
 
@@ -55,10 +57,57 @@ def test_what_was_learned_is_saved_before_the_last_evaluation(tmp_path: Path) ->
             self.steps += 50
             return {"train/score": 0.0}
 
-    def evaluate(episodes: int, cap: int) -> dict[str, Any]:
+    def evaluate(episodes: int, cap: int, watch: Any) -> dict[str, Any]:
         raise KeyboardInterrupt
 
     run = Run.create(tmp_path / "run", {}, "x")
     with pytest.raises(KeyboardInterrupt):
         Runner(run, Learns(), 100, evaluate, RunnerConfig(), quiet=True).train()
     assert checkpoint.load(checkpoint.latest(run.path))[1]["steps"] == 100
+
+
+class Counts(Algorithm):
+    """Takes a second for each of its steps."""
+
+    def __init__(self, clock: "Clock") -> None:
+        self.clock = clock
+
+    def iterate(self) -> dict[str, float]:
+        self.steps += 1
+        self.clock.now += 1.0
+        return {"train/score": 0.0}
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return time.time()
+
+
+def test_evaluations_that_take_long_come_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 s each, every 5 s: after 5 steps, and then after 80 each; another at the end."""
+    clock, asked = Clock(), list[int]()
+    monkeypatch.setattr(runner, "time", clock)
+    algorithm = Counts(clock)
+
+    def evaluate(episodes: int, cap: int, watch: Any) -> dict[str, Any]:
+        asked.append(algorithm.steps)
+        clock.now += 20.0
+        return {"score_mean": 1.0, "score_median": 1.0, "score_ci95": [1.0, 1.0], "score_cap": cap,
+                "reached_cap": 0.0, "episodes": episodes}  # fmt: skip
+
+    config = RunnerConfig(evaluate_seconds=5.0)
+    Runner(Run.create(tmp_path / "run", {}, "x"), algorithm, 200, evaluate, config, quiet=True).train()
+    assert asked == [5, 85, 165, 200]
+
+
+def test_a_run_that_the_clock_ended_says_how_far_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = RunnerConfig(max_seconds=1e-9, evaluate_seconds=0.0)
+    Runner(Run.create(tmp_path / "run", {}, "x"), Counts(Clock()), 200, lambda *args: {}, config).train()
+    assert "--max-seconds are over at 0 steps; go on with --resume" in capsys.readouterr().err
