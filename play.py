@@ -1,6 +1,7 @@
 """Watch an agent play, play yourself, record, evaluate. `python play.py --help` lists the flags."""
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from itertools import islice
@@ -71,6 +72,8 @@ def main(argv: list[str]) -> int:
     """Run the command; returns the exit code."""
     command = parse(Play, _name_report(argv), "play.py")
     _check(command)
+    if command.record or command.report is not None or command.headless or command.json or command.web:
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # no window opens, and without a screen SDL would complain
     if command.report is not None:
         return _report(command)
     if command.headless or command.json:

@@ -16,8 +16,8 @@ class EyesConfig:
     """How the agent sees."""
 
     encoder: str = "auto"
-    """what turns observations into features: small, nature, impala or lstm for pixels, mlp for states; auto: small or
-    mlp. Or the folder of a trained one, see docs/encoders.md"""
+    """what turns observations into features: small, nature, impala, lstm or sigmoid for pixels, mlp for states;
+    auto: small or mlp. Or the folder of a trained one, see docs/encoders.md"""
     encoder_mode: Literal["auto", "scratch", "finetune", "frozen"] = "auto"
     """of a trained encoder: frozen, or finetune (auto) to train it further; of others: scratch (auto)"""
     encoder_lr: float | None = None

@@ -12,6 +12,7 @@ from envs import GAMES, AdaptedVectorEnv, Game, GameVectorEnv, registry
 from envs.adapter import Hosting
 from envs.guest import names_code, register, setting
 from envs.screen import Screen
+from envs.vector import check_look
 from experiment.command import pairs
 from experiment.errors import UserError
 
@@ -69,10 +70,9 @@ class GameConfig:
         if not self.ours:
             return self._make_others(num_envs, training, {**settings}, look)
         self._refuse_for_ours()
-        for name in look.keys() & inspect.signature(GameVectorEnv).parameters.keys():
-            raise UserError(f"--env-arg sets the game's look, which {name} is no part of")
         settings = {"frame_skip": self.skip, **settings}
         try:
+            check_look(look)
             return GameVectorEnv(self.game, num_envs, preset=self.preset or None, **settings, **look)
         except ValueError as error:
             raise UserError(str(error)) from error
@@ -211,9 +211,9 @@ class GameConfig:
 
     @property
     def bare(self) -> "GameConfig":
-        """The same without what makes no other game of it: where it runs, and whether what is usual was named."""
-        usual = {name: getattr(GameConfig, name) for name in HOSTING}
-        look = tuple(sorted(self.env_arg))
+        """The same without what makes no other game of it: where it runs, and whether preset and skip were named."""
+        usual = {name: getattr(GameConfig, name) for name in ("life_loss", *HOSTING)}  # a life counts in training only
+        look = tuple(f"{name}={value}" for name, value in sorted(self.look.items()))
         return replace(self, preset=self.about["preset"] or "", frame_skip=self.skip, env_arg=look, **usual)
 
     @property

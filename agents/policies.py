@@ -11,6 +11,7 @@ from torch import Tensor
 from agents.build import load_player
 from agents.exploration import Leaning
 from agents.game import GameConfig
+from envs.guest import names_code
 from experiment.errors import UserError
 
 CHANCE = {"random": 0.0, "leaning": 2.0}  # standard deviation of each episode's logits
@@ -79,7 +80,7 @@ def make_policy(name: str, game: GameConfig, games: int, noise: float, seed: int
         return NoisyPolicy(None, 1, games, actions, 1.0, CHANCE[name], seed)
     if not Path(name).is_dir():
         raise UserError(f"--policy must be {', '.join(CHANCE)} or a trained agent's folder, not {name!r}")
-    player = load_player(Path(name))
+    player = load_player(Path(name), env=game.env if names_code(game.env) else None)
     played = player.settings.game
     if (played.env, played.skip) != (game.env, game.skip):
         raise UserError(

@@ -16,7 +16,7 @@ from experiment.ranges import check
 from experiment.run import Run
 from experiment.runner import take_up
 from perception.build import OWN_DATA, WAYS, EncoderSettings, config_of, make_way
-from perception.dataset import record
+from perception.dataset import Dataset, record
 from perception.training import Trainer
 
 
@@ -92,6 +92,7 @@ def pretrain(name: str, command: Any) -> int:
     """
     common, game, data = command.common, command.game, command.data.data
     check(common, game, command.playing, command.played, command.network, command.way, command.trainer)
+    # The usual game may be left unsaid, so to name it beside another's pictures is no mistake that could be noticed.
     named = game.env if data is not None and game.env != GameConfig.env else None
     if data is not None:
         _check_not_played(command)
@@ -112,14 +113,15 @@ def pretrain(name: str, command: Any) -> int:
     if data is None:
         try:
             _play(run.path / OWN_DATA, game, command.playing, command.played, common.seed, common.quiet)
-            make_way(settings, settings.open_data(run.path))
+            opened = settings.open_data(run.path)
+            make_way(settings, opened)
         except (UserError, KeyboardInterrupt):
             shutil.rmtree(run.path, ignore_errors=True)  # there is nothing in it yet that could go on
             raise
         set_threads(compute.threads)
-    trainer = _make_trainer(run, settings, common.quiet)
+    trainer = _make_trainer(run, settings, opened, common.quiet)
     trainer.prepare()
-    rows = len(trainer.data.splits["train"])
+    rows = len(opened.splits["train"])
     print(f"{name} learns from {rows:,} pictures on {compute.words}", file=sys.stderr)
     return _finish(run, trainer, trainer.train())
 
@@ -144,23 +146,21 @@ def resume(run: Run, command: Any) -> int:
         run: its folder, not locked yet.
         command: with env, total_steps and quiet.
     """
-    run.lock()
     settings = EncoderSettings.open(run.path)
+    data = settings.open_data(run.path, command.env)  # what can't be learned from is refused before anything is touched
+    run.lock()
     settings.device = str(choose_device(settings.device))
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)
     tensors, meta = checkpoint.load(checkpoint.latest(run.path))
-    trainer = _make_trainer(run, settings, command.quiet, meta["seconds"], command.env)
+    trainer = _make_trainer(run, settings, data, command.quiet, meta["seconds"])
     take_up(run, trainer, tensors, command.total_steps)
     print(f"{settings.algorithm} goes on at {trainer.steps:,} of {settings.total_steps:,} pictures", file=sys.stderr)
     return _finish(run, trainer, trainer.train(resumed=True))
 
 
-def _make_trainer(
-    run: Run, settings: EncoderSettings, quiet: bool, seconds: float = 0.0, env: str | None = None
-) -> Trainer:
-    data, config = settings.open_data(run.path, env), settings.trainer
-    way = make_way(settings, data)
+def _make_trainer(run: Run, settings: EncoderSettings, data: Dataset, quiet: bool, seconds: float = 0.0) -> Trainer:
+    way, config = make_way(settings, data), settings.trainer
     optimizer = HiddenMuon(way, way.encoder, config.learning_rate, config.muon_rate, beta1=config.beta1)
     return Trainer(
         run, data, way, optimizer, config, settings.total_steps, settings.seed, settings.precision, seconds, quiet

@@ -158,14 +158,14 @@ def main(argv: list[str]) -> int:
     settings = parse(Settings, argv, "-m benchmarks.generation", __doc__ or "")
     if settings.pictures < BLOCK or settings.bins < 2:
         raise UserError(f"--pictures must be at least {BLOCK}, and --bins at least 2")
-    with explain(f"write {settings.out}"):
-        settings.out.parent.mkdir(parents=True, exist_ok=True)
     set_threads(0)
     eyes, data = load_way(settings.eyes)
     if not isinstance(eyes, Supervised) or data.frames != 1:
         raise UserError(f"--eyes takes a run of encoder-supervised --frames 1, which {settings.eyes} is not")
     if settings.number not in eyes.names:
         raise UserError(f"--number takes one of {', '.join(eyes.names)}, not {settings.number!r}")
+    with explain(f"write {settings.out}"):
+        settings.out.parent.mkdir(parents=True, exist_ok=True)
     number, rng = eyes.names.index(settings.number), np.random.default_rng(settings.seed)
     played = {name: data.splits[name].sample(settings.pictures, rng).observations[:, 0] for name in data.splits}
     real = look(eyes, played["test"], number)

@@ -31,7 +31,7 @@ from perception import Encoder, load_encoder
 from perception.build import EncoderSettings
 from perception.dataset import Dataset
 from perception.probe import r2, random_encoder
-from perception.supervised import numbers_loss
+from perception.supervised import numbers_loss, scales
 
 RATES = (3e-4, 1e-3, 3e-3)  # Adam's step sizes that are tried
 KEPT_BACK = 0.2
@@ -111,9 +111,8 @@ def compare(encoder: Encoder, data: Dataset, labels: int, seed: int, steps: int)
     rng = np.random.default_rng([seed, labels])
     rows = rng.choice(len(data.splits["train"]), labels, replace=False)
     batch, test = data.splits["train"].batch(rows), data.splits["test"].sample(JUDGED, np.random.default_rng(0))
-    known = batch.numbers.numpy()
-    center, spread = (torch.from_numpy(f(known, axis=0)) for f in (np.nanmean, np.nanstd))
-    wanted = (batch.numbers - center) / spread.clamp(min=1e-6)
+    center, spread = scales(batch.numbers.numpy())
+    wanted = (batch.numbers - center) / spread
     found = {}
     for name, begin in (("trained", encoder), ("fresh", random_encoder(encoder, data, seed))):
         pupil = teach(begin, batch.observations, wanted, steps, seed)

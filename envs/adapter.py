@@ -1,5 +1,6 @@
 """Anyone's Gymnasium environment, many at once, with the face of our own games."""
 
+import contextlib
 import logging
 import os
 import time
@@ -262,6 +263,8 @@ def useful_workers(guest: Guest, count: int, clock: Callable[[], float] = time.p
             times.append(clock() - before)
         guest.close()
     except Exception:  # it is anybody's code
+        with contextlib.suppress(Exception):
+            guest.close()
         return workers
     step = float(np.median(times))
     return workers if count * step * (1 - 1 / workers) > SYNC_SECONDS else 0

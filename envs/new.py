@@ -3,7 +3,7 @@
 import keyword
 import sys
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +53,7 @@ def write(name: str, folder: Path) -> tuple[Path, Path]:
         raise UserError(f"a game's name is a Python module's in lower case, as my_game, not {name!r}")
     if name in sys.stdlib_module_names:
         raise UserError(f"Python has a module {name} of its own; choose another name")
-    there = PathFinder.find_spec(name)
+    there = find_spec(name)
     if there and there.origin and Path(there.origin).resolve() != (folder / f"{name}.py").resolve():
         raise UserError(f"there is a module {name} already, which a game of that name would hide; choose another name")
     words = {

@@ -1,6 +1,7 @@
 """Many games at once: stepped and drawn by one compiled call, straight into the caller's buffer."""
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -336,6 +337,16 @@ def _count(name: str, value: Any) -> int:
     if not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
     return int(value)
+
+
+def check_look(names: Iterable[str]) -> None:
+    """Check what a user calls a part of a look, before it is taken for another argument of `GameVectorEnv`.
+
+    Raises:
+        ValueError: if it is one.
+    """
+    for name in set(names) & inspect.signature(GameVectorEnv).parameters.keys():
+        raise ValueError(f"--env-arg sets the game's look, which {name} is no part of")
 
 
 # Painting and reducing take a good part of a second, so envs of one look share their sheets.

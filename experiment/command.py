@@ -41,15 +41,15 @@ def parse(kind: Any, argv: Sequence[str], program: str, description: str = "") -
         raise UserError(f"{_plain(complaint.getvalue())}; see python {program} --help") from None
 
 
-def pairs(items: Sequence[str], flag: str = "--env-arg") -> dict[str, str]:
-    """Read what such a flag takes, name=value, each once or more.
+def pairs(items: Sequence[str]) -> dict[str, str]:
+    """Read what --env-arg takes, name=value; of one name the last counts.
 
     Raises:
         UserError: for what is not of that form.
     """
     for item in items:
         if not item.partition("=")[0] or "=" not in item:
-            raise UserError(f"{flag} takes name=value, not {item!r}")
+            raise UserError(f"--env-arg takes name=value, not {item!r}")
     return {name: value for name, _, value in (item.partition("=") for item in items)}
 
 

@@ -1,13 +1,12 @@
 """From settings to a way of training an encoder, and back from a run's folder."""
 
-import inspect
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 
-from envs import GameVectorEnv
+from envs.vector import check_look
 from experiment import checkpoint
 from experiment.command import pairs
 from experiment.errors import UserError
@@ -204,8 +203,10 @@ def look_of(items: tuple[str, ...]) -> dict[str, str]:
         UserError: for what is not name=value, or no look.
     """
     look = pairs(items)
-    for name in look.keys() & inspect.signature(GameVectorEnv).parameters.keys():
-        raise UserError(f"--env-arg sets the game's look, which {name} is no part of")
+    try:
+        check_look(look)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     return look
 
 

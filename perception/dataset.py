@@ -227,9 +227,10 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Of all that was played: the same for the same rows, however they came to be."""
+        """Of all that was played, and how it looks: the same for the same pictures, wherever they were recorded."""
         files = [file["sha256"] for name in SPLITS for file in self.about["splits"][name]["files"]]
-        return hashlib.sha256(" ".join(files).encode()).hexdigest()
+        known = [self.about[key] for key in ("env", "preset", "frame_skip", "look", "size")]
+        return hashlib.sha256(json.dumps([*known, *files], sort_keys=True).encode()).hexdigest()
 
     @property
     def actions(self) -> int:

@@ -4,6 +4,7 @@ The numbers are read off the features by one linear layer, as probes do it. The 
 that sees nothing but the features either: what is not in them can't be found.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,17 @@ class SupervisedConfig:
     """weight of finding sprites; 0 for the numbers alone"""
     channels: int = 32
     """of the decoder that finds sprites"""
+
+
+def scales(numbers: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Return each number's mean and standard deviation, float32 [numbers] each, of [n, numbers] with NaN for unknown.
+
+    Where nothing is known it is 0, and where nothing changes 1.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of numbers that are never known
+        center, spread = np.nanmean(numbers, 0), np.nanstd(numbers, 0)
+    return torch.from_numpy(np.nan_to_num(center)), torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)).float()
 
 
 def numbers_loss(told: Tensor, wanted: Tensor) -> Tensor:
@@ -104,11 +116,9 @@ class Supervised(Way):
 
     def prepare(self, data: Dataset) -> None:
         """Take each number's mean and standard deviation from the training split."""
-        known = data.splits["train"].numbers
-        with np.errstate(all="ignore"):
-            center, spread = np.nanmean(known, 0), np.nanstd(known, 0)
-        self.center.copy_(torch.from_numpy(np.nan_to_num(center)))
-        self.spread.copy_(torch.from_numpy(np.where(spread > 1e-6, spread, 1.0)))
+        center, spread = scales(data.splits["train"].numbers)
+        self.center.copy_(center)
+        self.spread.copy_(spread)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the weighted sum of the losses, and each."""

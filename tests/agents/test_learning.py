@@ -143,7 +143,7 @@ def test_to_dqn_it_is_worth_as_much(agent_of: Make, variant: dict[str, Any]) -> 
 @pytest.mark.parametrize("name", ["ppo-lstm", "ppo"])
 def test_what_is_no_longer_shown_takes_a_memory(agent_of: Make, name: str) -> None:
     """Without one it is chance: within four standard deviations of 200 tosses."""
-    steps = 80_000 if name == "ppo-lstm" else 40_000  # after half as many seed 15 had not begun to recall
+    steps = 80_000  # after half as many, seed 15 had not begun to recall
     agent = agent_of(
         name, RECALL, total_steps=steps, num_envs=16, **{**MANY[name], **FADING, "exploration_steps": 5_000}
     )

@@ -53,6 +53,7 @@ def test_both_learn_from_the_same_pictures(data: Dataset, monkeypatch: pytest.Mo
     assert len(pictures) == 50
     assert torch.equal(pictures, others)
     assert torch.equal(wanted.nan_to_num(), same.nan_to_num())
+    torch.testing.assert_close(wanted.nanmean(0), torch.zeros(wanted.shape[1]), atol=1e-3, rtol=0)  # by these alone
 
 
 def test_a_short_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,10 +125,10 @@ def test_it_is_the_same_game_wherever_it_runs_and_whatever_is_left_unsaid() -> N
 
     look = ("theme=night", "pipe_color=red")
     one = GameConfig(preset="classic", frame_skip=2, env_arg=look)
-    assert one.bare == GameConfig(env_arg=look[::-1]).bare
+    assert one.bare == GameConfig(env_arg=look[::-1]).bare != GameConfig(env_arg=(*look, "theme=day")).bare
     for other in (GameConfig(preset="head2023", env_arg=look), GameConfig(), GameConfig(frame_skip=3, env_arg=look)):
         assert one.bare != other.bare
-    assert GameConfig("CartPole-v1", workers=2, env_seconds=5.0).bare == GameConfig("CartPole-v1").bare
+    assert GameConfig("CartPole-v1", workers=2, life_loss=True).bare == GameConfig("CartPole-v1").bare
     assert GameConfig("CartPole-v1", pixels=True).bare != GameConfig("CartPole-v1").bare
 
 

@@ -221,11 +221,24 @@ def test_pictures_that_were_recorded_anew_are_not_taken_for_those_it_learned_fro
     path = tmp_path / "data"
     chosen = settings("encoder-random", open_flappy(path, pictures=600), 1)
     chosen.fingerprint = chosen.open_data(tmp_path).fingerprint
-    for seed, fits in ((0, True), (1, False)):
+    for changes, fits in (({}, True), ({"seed": 1}, False), ({"look": {"theme": "night"}}, False)):
         shutil.rmtree(path)
-        record_flappy(path, pictures=600, seed=seed)
+        record_flappy(path, pictures=600, **changes)
         if fits:
             assert chosen.open_data(tmp_path).fingerprint == chosen.fingerprint
             continue
         with pytest.raises(UserError, match="recorded anew"):
             chosen.open_data(tmp_path)
+
+
+def test_what_was_learned_is_saved_before_it_is_validated(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    trainer = make("encoder-vae", data, tmp_path / "run", 128)
+    monkeypatch.setattr(trainer, "_look", stop)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert checkpoint.load(checkpoint.latest(tmp_path / "run"))[1]["steps"] == 128
