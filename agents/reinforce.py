@@ -39,7 +39,7 @@ class REINFORCE(A2C):
 
     A step is learned from if its return is known: the episode terminated, or so many rewards followed within
     the rollout that at most a twentieth of a constant reward's return is missing. For large discounts that would
-    leave little of a rollout; half a rollout of rewards is always enough.
+    leave little of a rollout; half a rollout of rewards is always enough, and less where no step has as many.
     """
 
     config: ReinforceConfig  # type: ignore[assignment]
@@ -47,6 +47,9 @@ class REINFORCE(A2C):
     def _estimate(self, rollout: Rollout, values: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
         """A_t = R_t - V(s_t): the return less the baseline."""
         needed = math.ceil(math.log(0.05) / math.log(gamma)) if 0 < gamma < 1 else rollout.steps
-        needed = min(needed, rollout.steps // 2)  # a rollout always has something to learn from
-        returns, known = monte_carlo(rollout.rewards, rollout.terminated, rollout.truncated, gamma, needed)
-        return returns - values[:-1], returns, known & rollout.valid
+        needed = min(needed, rollout.steps // 2)
+        while True:
+            returns, known = monte_carlo(rollout.rewards, rollout.terminated, rollout.truncated, gamma, needed)
+            if (known & rollout.valid).any() or needed <= 1:
+                return returns - values[:-1], returns, known & rollout.valid
+            needed //= 2  # where a limit cuts all episodes off sooner, there must be something to learn from, too

@@ -23,3 +23,13 @@ def test_at_most_a_twentieth_of_a_constant_reward_is_missing(gamma: float) -> No
     assert known.any()
     assert not known[valid].all()
     torch.testing.assert_close(advantages[known], returns[known] - 2.0)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 8])
+def test_episodes_that_are_cut_off_early_are_learned_from_too(limit: int) -> None:
+    """None is as long as half a rollout. The longest returns count then; without any, all weights would become NaN."""
+    agent = make_tiny(REINFORCE, ReinforceConfig(), STILL, max_frames=limit, num_envs=3, rollout_steps=60)
+    rollout, _ = agent.play()
+    _, returns, known = agent._estimate(rollout, torch.zeros(61, 3), 0.99)
+    assert known.any()
+    assert returns[known].min() >= returns[rollout.valid].max() / 3
