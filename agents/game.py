@@ -170,8 +170,7 @@ class GameConfig:
     @property
     def fps(self) -> int:
         """Frames a second at which a person watches."""
-        rate = float(self.make(1).metadata["render_fps"]) / (self.skip / self.decision_frames)
-        return max(1, round(rate))
+        return self.game.fps if self.ours else max(1, round(float(self.make(1).metadata["render_fps"]) / self.skip))
 
     def confirm(self, named: str | None, where: str) -> None:
         """Refuse to import a module because a run's settings say so: the user has to name it as well.

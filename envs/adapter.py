@@ -136,7 +136,15 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         options: dict[str, Any] | None = None,
         out: NDArray[Any] | None = None,
     ) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Start every environment anew; arguments and results as in `GameVectorEnv.reset`."""
+        """Start every environment anew; arguments and results as in `GameVectorEnv.reset`, but none is left out.
+
+        Raises:
+            ValueError: if options ask for that, or seeds are not as many as environments.
+        """
+        if options and "reset_mask" in options:
+            raise ValueError("environments of others begin anew all together; reset_mask is for Wingbeat's own games")
+        if not isinstance(seed, int | np.integer | None) and len(seed) != self.num_envs:
+            raise ValueError(f"{len(seed)} seeds are not one for each of {self.num_envs} environments")
         if isinstance(seed, (int, np.integer)):
             self._begun[:] = seed, 0
             self._seeds = [int(seed) + i for i in range(self.num_envs)]

@@ -6,6 +6,7 @@ import inspect
 import math
 import os
 import re
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from typing import Any
@@ -87,7 +88,9 @@ def register(env_id: str) -> None:
                 imported.register_envs()
 
 
-def make_env(env_id: str, settings: Mapping[str, Any], render_mode: str | None = None) -> gym.Env[Any, Any]:
+def make_env(
+    env_id: str, settings: Mapping[str, Any], render_mode: str | None = None, every_frame: bool = False
+) -> gym.Env[Any, Any]:
     """Make one environment.
 
     Args:
@@ -95,6 +98,7 @@ def make_env(env_id: str, settings: Mapping[str, Any], render_mode: str | None =
             looked for where Python looks, and in the current folder.
         settings: for the environment itself.
         render_mode: None or "rgb_array".
+        every_frame: it is not to skip frames by itself, if it does by a setting `frameskip`.
 
     Raises:
         ValueError: if there is no such environment, or it does not take the settings.
@@ -104,6 +108,9 @@ def make_env(env_id: str, settings: Mapping[str, Any], render_mode: str | None =
         register(env_id)
         maker = _maker(env_id)
         if maker is None:
+            known = gym.registry.get(env_id.split(":")[-1])  # only now: importing its package may have registered it
+            if every_frame and known and "frameskip" in known.kwargs:
+                settings = {"frameskip": 1, **settings}
             return gym.make(env_id, render_mode=render_mode, **settings)
         env = maker(**settings, **({"render_mode": render_mode} if render_mode else {}))
     except Exception as error:  # it is anybody's code
@@ -150,10 +157,9 @@ class Guest:
         self, env_id: str, settings: Mapping[str, Any], screen: Screen, render_mode: str | None = None
     ) -> None:
         self.env_id, self.screen = env_id, screen
-        own = getattr(gym.registry.get(env_id), "kwargs", {})
-        if screen.frame_skip > 1 and "frameskip" in own and "frameskip" not in settings:
-            settings = {**settings, "frameskip": 1}  # here, not there: what is pooled are single frames
-        self.env = make_env(env_id, settings, "rgb_array" if screen.pixels else render_mode)
+        # Frames are skipped here, not there: what is pooled are single ones.
+        mode = "rgb_array" if screen.pixels else render_mode
+        self.env = make_env(env_id, settings, mode, every_frame=screen.frame_skip > 1)
         self.metadata: dict[str, Any] = dict(self.env.metadata or {})
         self._rng = np.random.default_rng()
         self._last, self._ended, self._lives = 0, True, 0
@@ -243,10 +249,9 @@ class Guest:
         """
         screen, before, total = self.screen, None, 0.0
         for left in reversed(range(screen.frame_skip)):
-            if screen.sticky and self._rng.random() < screen.sticky:
-                action = self._last
-            self._last = action
-            observation, reward, terminated, truncated, info = self.env.step(self._action(action))
+            if not (screen.sticky and self._rng.random() < screen.sticky):
+                self._last = action
+            observation, reward, terminated, truncated, info = self.env.step(self._action(self._last))
             total += float(reward)
             self._ended = bool(terminated or truncated)
             if screen.life_loss:
@@ -261,9 +266,16 @@ class Guest:
         self._show(observation, before, out)
         return total, bool(terminated), bool(truncated)
 
-    def render(self) -> Any:
-        """Return what a person sees."""
-        return self.env.render()
+    def render(self) -> NDArray[np.uint8]:
+        """Return what a person sees, uint8 [height, width, 3].
+
+        Raises:
+            EnvFailure: if it shows nothing of the kind.
+        """
+        try:
+            return self._rendered()
+        except Exception as error:  # it is anybody's code
+            raise EnvFailure(f"{self.env_id} can't be shown: {words(error)}", traceback.format_exc()) from error
 
     def close(self) -> None:
         """Close the environment."""

@@ -26,7 +26,7 @@ class GameEnv(gym.Env[NDArray[np.uint8], np.int64]):
         self._games = GameVectorEnv(game, 1, render_mode=render_mode, **settings)
         self.game, self.preset, self.labels = game, self._games.preset, self._games.labels
         self.render_mode = render_mode
-        self.metadata = {**type(self).metadata, "render_fps": game.fps}
+        self.metadata = {**type(self).metadata, "render_fps": self._games.metadata["render_fps"]}
         self.observation_space = self._games.single_observation_space
         self.action_space = self._games.single_action_space
         self._running = False

@@ -147,7 +147,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         size = (_count("size", size[0]), _count("size", size[1]))
         self.game, self.render_mode = game, render_mode
         self.preset = next(iter(game.presets)) if preset is None else preset
-        self.metadata = {**type(self).metadata, "render_fps": game.fps}
+        self.metadata = {**type(self).metadata, "render_fps": game.fps / self.frame_skip}
         self._shape = (1, *size)
         self.single_observation_space = spaces.Box(0, 255, self._shape, np.uint8)
         self.single_action_space = spaces.Discrete(len(game.actions))

@@ -34,6 +34,8 @@ def main(argv: list[str]) -> int:
     """Run the command; returns 0 for a sound environment and 1 for one with an error."""
     about = "Tell whether an environment is fit to train on, and how to mend it if not"
     command: Doctor = parse(Doctor, argv, "-m envs.doctor", about)
+    if os.name == "nt":
+        raise UserError("the doctor watches an environment's process as only Linux and macOS can")
     if command.steps < 1:
         raise UserError(f"--steps takes 1 or more, not {command.steps}")
     own = {name: setting(text) for name, text in pairs(command.env_arg).items()}

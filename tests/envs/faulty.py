@@ -87,6 +87,14 @@ def make_nothing() -> None:
     return None
 
 
+class Dark(Faulty):
+    """It takes a render mode, and renders nothing."""
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__()
+        self.render_mode = render_mode
+
+
 class Shy(Faulty):
     """It can be made in the process that asks for it, but in no other."""
 

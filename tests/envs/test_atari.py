@@ -52,6 +52,16 @@ def test_they_are_played_as_one_by_one() -> None:
     assert (apart > 1).mean() < 1e-3
 
 
+def test_a_worker_plays_them_as_this_process_does() -> None:
+    """It imports ALE anew, which must have skipped no frames of its own by the time that the first game is made."""
+    here, there = games(workers=0, num_envs=2), games(workers=1, num_envs=2)
+    assert np.array_equal(here.reset(seed=3)[0], there.reset(seed=3)[0])
+    for row in actions(40, 2):
+        for mine, its in zip(here.step(row)[:4], there.step(row)[:4], strict=True):
+            assert np.array_equal(mine, its)
+    there.close()
+
+
 def test_a_seed_repeats_and_another_differs() -> None:
     """With sticky actions, which are all that is random in it."""
 

@@ -92,6 +92,20 @@ def test_frames_are_skipped_rewards_added_and_the_last_two_pooled() -> None:
         assert guest.step(2, out)[0] == -2 * (5 + 6 + 7 + 8)
 
 
+def test_the_action_before_sticks_for_single_frames() -> None:
+    """Of a decision of three frames the first k repeat it with probability p^k: here 1/2, 1/4 and 1/8."""
+    guest, out, env = film(Screen(frame_skip=3, sticky=0.5), lives=10_000)
+    repeated = []
+    for t in range(4000):
+        guest.step(t % 2, out)
+        before, *frames = [action - 3 for action in env.actions[-4:]]  # of the first decision there is none before
+        assert frames == sorted(frames, key=lambda action: action == t % 2)  # once left, it does not come back
+        if before != t % 2:
+            repeated.append(frames.count(before))
+    for k in (1, 2, 3):
+        assert np.mean(np.array(repeated) >= k) == pytest.approx(0.5**k, abs=0.04)
+
+
 def test_an_episode_that_ends_within_a_skip_ends_there() -> None:
     guest, out, env = film(Screen(frame_skip=4, pool=True))
     guest.step(0, out)
