@@ -13,6 +13,7 @@ import tyro
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 
+LONGEST = 86_400  # seconds of a film
 SHIPPED = Path(__file__).parent / "agents" / "pretrained" / "flappy_bird"
 
 
@@ -103,6 +104,10 @@ def _check(command: Play) -> None:
     if not 0 <= command.port < 65536:
         raise UserError(f"--port must be at least 0 and less than 65536, not {command.port}")
     evaluation = command.headless or command.json
+    if evaluation and command.record:
+        raise UserError("--record opens no window, nor does --headless; they are two commands")
+    if command.seconds > LONGEST:
+        raise UserError(f"--seconds must be at most {LONGEST}, not {command.seconds:g}")
     if command.web and (evaluation or command.record or command.report is not None):
         raise UserError("--web shows the window in a browser; leave --headless, --json, --record and --report away")
     person = command.human or command.versus
@@ -232,7 +237,7 @@ def _report(command: Play) -> int:
     run = Run.open(next((parent for parent in (given, *given.parents[:2]) if (parent / CONFIG).is_file()), given))
     path = Path(command.report or (run.path / "report.html" if command.run else "report.html"))
     watch = ["python", "play.py", *([str(command.run)] if command.run else [])]
-    for flag, words in (("--preset", [command.preset]), ("--env-arg", command.env_arg)):
+    for flag, words in (("--env", [command.env]), ("--preset", [command.preset]), ("--env-arg", command.env_arg)):
         watch += [flag, *map(str, words)] if any(words) else []
     name = run.path.resolve().name if command.run else "the agent that ships with Wingbeat"
     write_report(path, run, player, _judge(command, player), name, watch)

@@ -48,6 +48,8 @@ def choose_device(name: str) -> torch.device:
         raise UserError(f"device must be auto, cpu or cuda, not {name!r}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("there is no CUDA device that torch can use here; try --device cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"there is no {device}, only cuda:0 to cuda:{torch.cuda.device_count() - 1}")
     return device
 
 

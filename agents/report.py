@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agents.build import Player
 from agents.saliency import METHODS
+from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files
 from experiment.errors import UserError, explain
@@ -49,7 +50,7 @@ def write_report(path: Path, run: Run, player: Player, result: dict[str, Any], n
     try:
         report.film, report.poster = _film(player, result["seed"], result["score_cap"])
         report.moments = take_moments(player, result["seed"])
-    except UserError as error:
+    except (UserError, EnvFailure) as error:
         report.missing.append(f"The game can't be shown here ({error}), so there are no film and no saliency.")
     else:
         if not report.moments:

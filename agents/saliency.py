@@ -57,7 +57,8 @@ def gradient_saliency(
     gradient = torch.zeros_like(x)
     for part in torch.split(alpha, BATCH):
         drawn = torch.randn(len(part), *x.shape[1:], generator=generator).to(x.device)
-        with torch.enable_grad():
+        # cuDNN differentiates LSTMs only while they are trained.
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
             way = (part * x + noise * drawn).requires_grad_()
             gradient += torch.autograd.grad(preference(scores(way), action).sum(), way)[0].sum(0)
     return _shares((x * gradient / samples).sum((0, 1)))

@@ -71,9 +71,10 @@ def main_line(main: Callable[[list[str]], int]) -> None:
     except BrokenPipeError:
         code = 1
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:  # not the system's
             raise
-        print(f"error: {os.fsdecode(error.filename)}: {error.strerror}", file=sys.stderr)
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        print(f"error: {where}{error.strerror}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

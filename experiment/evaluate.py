@@ -13,6 +13,7 @@ from torch import Tensor
 from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files
+from experiment.errors import explain
 
 FRESH = 2**33  # evaluation seeds lie from here on; training draws seeds below 2**32
 
@@ -94,8 +95,12 @@ def one_line(result: dict[str, Any]) -> str:
 
 
 def save_evaluation(path: Path, result: dict[str, Any]) -> None:
-    """Write an evaluation as JSON, whole or not at all."""
-    with files.replacing(path) as temporary:
+    """Write an evaluation as JSON, whole or not at all.
+
+    Raises:
+        UserError: if it can't be written.
+    """
+    with explain(f"write {path}"), files.replacing(path) as temporary:
         files.write(temporary, json.dumps(result, indent=2) + "\n")
 
 

@@ -64,9 +64,12 @@ class Metrics:
     def close(self) -> None:
         """Finish both records. May be called twice."""
         if not self._file.closed:
-            self._file.close()
-            self._thread.submit(self._close_board)
-            self._thread.shutdown()
+            try:
+                with explain(f"write {self._path}"):
+                    self._file.close()
+            finally:
+                self._thread.submit(self._close_board)
+                self._thread.shutdown()
 
     def __enter__(self) -> "Metrics":
         return self

@@ -199,9 +199,16 @@ def _encode(frames: Iterable[NDArray[np.uint8]], path: Path, fps: int) -> None:
             raise OSError(f"ffmpeg failed: {lines[-1] if lines else process.returncode}")
 
 
-def _command(width: int, height: int, path: Path, fps: int) -> list[str]:
+def _ffmpeg() -> str:
     import imageio_ffmpeg  # type: ignore[import-untyped]
 
+    try:
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    except RuntimeError as error:
+        raise UserError(f"films need ffmpeg, which does not come with imageio-ffmpeg here: {error}") from error
+
+
+def _command(width: int, height: int, path: Path, fps: int) -> list[str]:
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", str(fps), "-i", "-"]
     if path.suffix.lower() == ".gif":
         # One palette made for this film, and only what moved is stored again.
@@ -213,7 +220,7 @@ def _command(width: int, height: int, path: Path, fps: int) -> list[str]:
         output = ["-vf", f"{even},scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libx264"]
         output += ["-crf", "18", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
         output += ["-movflags", "+faststart"]  # a browser can play it while it loads
-    return [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, *output, str(path)]
+    return [_ffmpeg(), "-y", "-v", "error", *source, *output, str(path)]
 
 
 def _checked(frame: NDArray[np.uint8], before: NDArray[np.uint8] | None) -> NDArray[np.uint8]:

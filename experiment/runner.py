@@ -16,6 +16,7 @@ from torch import Tensor
 
 from envs.guest import EnvFailure
 from experiment import checkpoint, stages
+from experiment.errors import UserError
 from experiment.metrics import Metrics, read_metrics
 from experiment.pictures import learning_curve
 from experiment.progress import Progress
@@ -188,7 +189,7 @@ class Runner:
                 self.save()  # with the seconds that it took
             if interruption.asked or algorithm.steps < self.total_steps:
                 why = "stopped" if interruption.asked else "--max-seconds are over"
-                progress.note(f"{why} at {algorithm.steps:,} steps; go on with --resume {self.run.path}")
+                progress.note(f"{why} at {algorithm.steps:,} steps; go on with {self.run.resuming}")
         self._draw_curve()
         return not interruption.asked
 
@@ -199,7 +200,7 @@ class Runner:
             yield
         except EnvFailure as failure:
             self.save()
-            saved = f"saved at {self.algorithm.steps:,} steps, go on with --resume {self.run.path}"
+            saved = f"saved at {self.algorithm.steps:,} steps, go on with {self.run.resuming}"
             raise EnvFailure(f"{failure}; {saved}", failure.traceback) from failure
 
     def _late(self) -> bool:
@@ -244,5 +245,5 @@ class Runner:
     def _draw_curve(self) -> None:
         try:
             learning_curve(read_metrics(self.run.metrics), self.run.path / "curve.png", self.run.path.name)
-        except (OSError, ValueError) as error:  # a picture is no reason to lose a run
+        except (UserError, OSError, ValueError) as error:  # a picture is no reason to lose a run
             print(f"warning: no curve.png: {error}", file=sys.stderr)

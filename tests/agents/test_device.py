@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from agents import device
-from agents.device import Compute, choose_compute, fastest, set_threads
+from agents.device import Compute, choose_compute, choose_device, fastest, set_threads
+from experiment.errors import UserError
 
 WAYS = [("fp32", "planes"), ("bf16", "planes"), ("fp32", "patches"), ("bf16", "patches")]
 
@@ -77,3 +78,11 @@ def test_threads_keep_to_the_processors_that_they_may_use() -> None:
     finally:
         os.sched_setaffinity(0, mine)
         torch.set_num_threads(threads)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert [str(choose_device(name)) for name in ("cuda", "cuda:1")] == ["cuda", "cuda:1"]
+    with pytest.raises(UserError, match="there is no cuda:2, only cuda:0 to cuda:1"):
+        choose_device("cuda:2")

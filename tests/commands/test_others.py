@@ -28,7 +28,7 @@ def test_a_failure_stops_training_and_a_run_goes_on_if_its_code_is_named_again(
     assert done.stdout == ""
     *before, last = done.stderr.splitlines()
     what = "at step 3 of its episode: RuntimeError: the left wing fell off"
-    saved = "saved at 32 steps, go on with --resume run"  # the third rollout of 4 x 8 steps was under way, one ahead
+    saved = f"saved at 32 steps, go on with --resume run --env {FAULTY}"  # the third rollout of 4 x 8 was under way
     assert re.fullmatch(rf"error: environment 2 .*{what}; {saved}", last)
     assert 'faulty.py", line' in "\n".join(before)
     monkeypatch.chdir(tmp_path)
@@ -118,6 +118,20 @@ def test_a_film_without_a_screen_is_made_without_a_word_of_errors(tmp_path: Path
     assert done.returncode == 0
     assert (tmp_path / "run" / "best.mp4").exists()
     assert "error" not in done.stderr
+
+
+@pytest.mark.parametrize("env", ["tests.envs.faulty:Dark", "tests.envs.faulty:Faulty"])
+def test_what_shows_no_picture_is_trained_and_judged_without_a_film(
+    env: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It takes a render mode and renders nothing, or takes none."""
+    monkeypatch.chdir(tmp_path)
+    words = f"--frames 1 --env {env} --workers 0 --total-steps 64 --evaluate-seconds 9 --quiet --out run"
+    assert train.main([*TINY, *SHORT, *words.split()]) == 0
+    assert "there is no film" in capsys.readouterr().err
+    assert (tmp_path / "run" / "evaluation.json").exists()
+    assert play.main(["run", "--env", env, "--report", "--episodes", "2"]) == 0
+    assert "be shown here" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_it_is_the_same_game_wherever_it_runs_and_whatever_is_left_unsaid() -> None:

@@ -132,6 +132,8 @@ WRONG_PLAYING = [
     ("run --versus --headless", "--versus"),
     ("--human --json", "--human"),
     ("run --race run run", "--race"),
+    ("run --headless --record film.mp4", "--record", "two commands"),
+    ("run --record film.mp4 --seconds 1e18", "--seconds", "at most"),
     ("--race run", "--race"),
     ("--race run nowhere", "there is no run nowhere"),
     ("run --overlay smell", "smell", "input, actions, value, maps, eyes, saliency"),

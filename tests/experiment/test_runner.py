@@ -111,3 +111,10 @@ def test_a_run_that_the_clock_ended_says_how_far_it_came(tmp_path: Path, capsys:
     config = RunnerConfig(max_seconds=1e-9, evaluate_seconds=0.0)
     Runner(Run.create(tmp_path / "run", {}, "x"), Counts(Clock()), 200, lambda *args: {}, config).train()
     assert "--max-seconds are over at 0 steps; go on with --resume" in capsys.readouterr().err
+
+
+def test_a_curve_that_can_not_be_drawn_is_no_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run.create(tmp_path / "run", {}, "x")
+    (run.path / "curve.png").mkdir()
+    assert Runner(run, Counts(Clock()), 3, lambda *args: {}, RunnerConfig(evaluate_seconds=0.0), quiet=True).train()
+    assert "warning: no curve.png" in capsys.readouterr().err
