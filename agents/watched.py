@@ -1,6 +1,7 @@
 """An agent as the window takes it: its name, its policy, and a newer policy when its run has one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from agents.build import Player, load_player
@@ -37,9 +38,11 @@ def _renewing(path: Path, player: Player) -> Callable[[], tuple[GreedyPolicy | N
         seen = now
         try:
             newer = load_player(path, settings.device, settings.game.env)  # named when the first was loaded
-        except UserError as error:
+        except (UserError, OSError) as error:
             return None, f"the agent plays on as it was: {error}"
-        if (newer.settings.eyes, newer.settings.game.env) != (settings.eyes, settings.game.env):
+        mine, game = settings.game, newer.settings.game
+        shown = replace(game, preset=mine.preset, env_arg=mine.env_arg)  # these may be others than the agent's own
+        if newer.settings.eyes != settings.eyes or game.env != mine.env or shown.bare != mine.bare:
             return None, f"{path} holds another run now; the agent plays on as it was"
         note = f"a newer policy, of {newer.steps:,} steps" if newer.steps != steps else ""
         steps = newer.steps

@@ -41,7 +41,7 @@ class FolderLock:
         with explain(f"lock {self.path.parent}"):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
-                _lock(descriptor)
+                lock(descriptor)
             except OSError as error:
                 if error.errno in HELD:
                     other = os.read(descriptor, 20).decode(errors="replace").strip()
@@ -61,7 +61,12 @@ class FolderLock:
             self._descriptor = None
 
 
-def _lock(descriptor: int) -> None:
+def lock(descriptor: int) -> None:
+    """Take the lock on an open file; the system lets go of it when the file is closed.
+
+    Raises:
+        OSError: if another has it, with a number in HELD, or if the file system knows no locks.
+    """
     if sys.platform == "win32":
         os.lseek(descriptor, FAR, os.SEEK_SET)
         try:

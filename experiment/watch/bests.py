@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from experiment import files
-from experiment.errors import explain
+from experiment.errors import UserError, explain
+from experiment.lock import HELD, lock
 
 FORMAT, VERSION = "wingbeat best games", 1
 KEPT = 10
@@ -118,20 +119,28 @@ def _aside(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _turn(path: Path) -> Iterator[None]:
-    """Wait until no other process holds this file, then hold it; one left behind by a crash is taken over."""
+    """Wait until no other process holds this file, then hold it.
+
+    Raises:
+        UserError: if another holds it for too long.
+    """
     give_up = time.monotonic() + PATIENCE
-    while True:
-        try:
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-            break
-        except FileExistsError:
-            if time.monotonic() > give_up:  # nobody needs it for so long
-                break
-            time.sleep(0.01)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
+        while True:
+            try:
+                lock(descriptor)
+            except OSError as error:
+                if error.errno in HELD:
+                    if time.monotonic() > give_up:
+                        late = "another window has been writing your games for long; this one is not kept"
+                        raise UserError(late) from error
+                    time.sleep(0.01)
+                    continue
+            break  # taken, or there are no locks here
         yield
     finally:
-        path.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
 def lines(entries: list[dict[str, Any]]) -> tuple[tuple[str, str], ...]:

@@ -181,7 +181,7 @@ def _draw_foot(canvas: Canvas, box: Box, signs: Signs) -> None:
 
 def _draw_keys(canvas: Canvas, keys: Mapping[str, str], width: float, height: float) -> None:
     canvas.tint((0, 0, width, height), NIGHT, 0.6)
-    row, wide = 20.0, 330.0
+    wide, row = 330.0, min(20.0, (height - 70) / len(keys))
     tall = row * len(keys) + 58
     x, y = (width - wide) / 2, (height - tall) / 2
     canvas.fill((x, y, wide, tall), CARD, 10)

@@ -130,9 +130,14 @@ class Controls:
         """One of the game's keys has been struck, and nobody has asked for it yet."""
         return self._struck is not None
 
+    def hush(self) -> None:
+        """Forget the key that was struck."""
+        self._struck = None
+
     def begin(self) -> None:
         """Forget keys that were meant for the episode before."""
-        self._struck, self.steps, self.wish = None, 0, ""
+        self.hush()
+        self.steps, self.wish = 0, ""
 
     def signs(self, banner: str, note: str, game_keys: Sequence[tuple[str, str]] = ()) -> Signs:
         """Return what the window says besides the scene; the game's keys stand in the list while a person plays."""

@@ -44,6 +44,8 @@ class Director:
         note: a line about what has happened, "" if nothing has.
         scores: lines of a person's best games.
         fps: frames a second at which a person watches.
+        keys: the action of each of the game's own keys.
+        game_keys: these in words, as (keys, action), one for each action that has any.
         seed: of the episode.
         episode: its number, from 1.
 
@@ -68,6 +70,8 @@ class Director:
         self.saliency = next(iter(self.saliencies), "") if "saliency" in overlays else ""
         self.by_hand = contenders[0].policy is None
         self._score_cap, self._actions, self.fps = score_cap, game.actions, int(game.fps)
+        self.keys = dict(game.keys)
+        self.game_keys = self._told_keys()
         about = game.about
         self._title = f"{game.name} \u00b7 {about['preset']}" if about["preset"] else game.env
         self._episodes: list[Episode] = []
@@ -75,11 +79,9 @@ class Director:
         self.scores: tuple[tuple[str, str], ...] = ()
         self.start(seed)
 
-    @property
-    def game_keys(self) -> tuple[tuple[str, str], ...]:
-        """The game's own keys in words, as (keys, action), one for each action that has any."""
+    def _told_keys(self) -> tuple[tuple[str, str], ...]:
         keys: dict[int, list[str]] = {}
-        for key, action in self.game.keys.items():
+        for key, action in self.keys.items():
             keys.setdefault(action, []).append(key)
         return tuple((", ".join(names), self._actions[action]) for action, names in keys.items())
 

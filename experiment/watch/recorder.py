@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.errors import UserError
 from experiment.pictures import film
 
 WAITING = 120  # frames; a film that falls behind by more makes the window wait
@@ -28,7 +27,7 @@ class Recorder:
     def __init__(self, path: Path, fps: int) -> None:
         self.path = path
         self._frames: queue.Queue[NDArray[np.uint8] | None] = queue.Queue(WAITING)
-        self._error: UserError | None = None
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._film, args=(fps,), name="film")
         self._thread.start()
 
@@ -36,16 +35,21 @@ class Recorder:
         """Append a frame, uint8 [height, width, 3]."""
         self._frames.put(frame)
 
+    @property
+    def failed(self) -> bool:
+        """No film comes of it; `close` says why."""
+        return self._error is not None
+
     def close(self) -> str:
         """Finish the film; returns a line that says where it is, or why there is none."""
         self._frames.put(None)
         self._thread.join()
-        return str(self._error) if self._error else f"wrote {self.path}"
+        return f"no film: {self._error}" if self._error else f"wrote {self.path}"
 
     def _film(self, fps: int) -> None:
         try:
             film(self._given(), self.path, fps)
-        except UserError as error:
+        except Exception as error:  # whatever it is, the window goes on
             self._error = error
             for _ in self._given():  # whoever adds frames must not wait for ever
                 pass

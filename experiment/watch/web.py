@@ -4,7 +4,9 @@ Pictures go out over a WebSocket as JPEGs, the newest one whenever a viewer has 
 fewer of them and never older ones. Keys come back by the names that the window has for them.
 """
 
+import contextlib
 import hmac
+import html
 import http
 import io
 import ipaddress
@@ -64,13 +66,16 @@ class Browser:
             raise UserError('--web needs one more package: pip install -c constraints.txt -e ".[web]"') from error
         self._scale, self._local, self.wait = scale, _is_local(host), Pace().wait
         self._token = "" if self._local else secrets.token_urlsafe(16)
-        self._page = PAGE.read_text().replace("{title}", title).replace("{size}", f"{width / height:.4f}")
+        self._page = PAGE.read_text().replace("{title}", html.escape(title)).replace("{size}", f"{width / height:.4f}")
         self._moved: queue.Queue[tuple[str, bool]] = queue.Queue()
         self._news = threading.Condition()
+        self._viewers: set[Any] = set()
         self._picture: NDArray[np.uint8] = np.zeros((1, 1, 3), np.uint8)
         self._number, self._coded = 0, (-1, b"")
         try:
-            self._server = serve(self._watch, host, port, process_request=self._answer)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listening = socket.create_server((host, port), family=family)
+            self._server = serve(self._watch, sock=listening, process_request=self._answer)
         except OSError as error:
             raise UserError(
                 f"nothing can be served at {host}:{port} ({error.strerror or error}); choose another --port or --host"
@@ -100,7 +105,10 @@ class Browser:
             yield self._moved.get()
 
     def close(self) -> None:
-        """Send all viewers away."""
+        """Send all viewers away, also those that do not read what they are sent."""
+        for connection in list(self._viewers):
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()
         self._thread.join()
         pygame.quit()
@@ -135,6 +143,7 @@ class Browser:
         sender = threading.Thread(target=self._send, args=(connection, ready, left), name="web viewer", daemon=True)
         sender.start()
         held: set[str] = set()
+        self._viewers.add(connection)
         try:
             for message in connection:
                 if message == "shown":
@@ -148,6 +157,7 @@ class Browser:
             pass
         finally:
             left.set()
+            self._viewers.discard(connection)
             for key in held:  # nobody is there any more to let go of it
                 self._moved.put((key, False))
             sender.join()
@@ -191,7 +201,7 @@ def _key(message: Any) -> tuple[str, bool]:
     try:
         told = json.loads(message)
         key, down = told["key"], told["down"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return "", False
     known = isinstance(key, str) and isinstance(down, bool) and len(key) <= 20
     return (key, down) if known and key not in ("escape", "q") else ("", False)

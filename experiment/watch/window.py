@@ -22,6 +22,7 @@ from experiment.watch.sounds import Sounds, heard
 
 CATCH_UP = 0.1  # seconds of the game that are played at most to make up for lost time
 REST = 1.2  # seconds for which the end of an episode is shown
+BREATH = 0.4  # seconds after a person's game in which the game's keys count for nothing
 FILMS = Path("films")
 
 
@@ -118,7 +119,7 @@ class Viewing:
         agents = any(contender.policy is not None for contender in director.contenders)
         self._person = director.contenders[0].policy is None
         self._taps = bool(director.game.ours and director.game.game.taps)
-        keys = director.game.keys
+        keys = director.keys
         self.controls = Controls(keys, director.overlays, director.saliencies, agents, self._person)
         self._about = " ".join(filter(None, director.game.about.values()))
         self._first_key = next(iter(keys))
@@ -133,7 +134,7 @@ class Viewing:
         self._film_scale = 1.0
         self._job: Future[list[Scene]] | None = None
         self._owed = 0.0  # frames of the game that are due
-        self._rested = 0.0
+        self._rested = self._ended = 0.0  # seconds since all games were over, and since a person's was
         self._begun, self._kept = not self._person, False
         self._note = self._note or ("no sound device" if self._sounds.silent else "")
         self._painted: tuple[Scene, float] | None = None
@@ -177,6 +178,10 @@ class Viewing:
         if self._job is not None:
             return
         mine_over = self.scene.seats[0].moment.over
+        if self._person and mine_over:
+            self._ended += seconds
+            if self._ended < BREATH:
+                self.controls.hush()  # what was struck before anyone could see the end was not meant for the next game
         if (mine_over and controls.waiting) if self._person else (over and self._rested >= REST):
             controls.wish = controls.wish or "next"
         if not self._begun and controls.waiting:
@@ -187,6 +192,7 @@ class Viewing:
             self._keep()
             controls.begin()
             self._begun, self._kept, self._rested, self._owed = not self._person, False, 0.0, 0.0
+            self._ended = 0.0
             self._job = self._worker.submit(self._start, seed + (wish == "next"))
         elif (controls.overlays, controls.saliency) != (self._director.overlays, self._director.saliency):
             self._job = self._worker.submit(self._look_again, controls.overlays, controls.saliency)
@@ -274,8 +280,8 @@ class Viewing:
             self._recorder = Recorder(path, self._director.fps)
             self._recorder.add(self._paint(self._film_scale).array())
             self._note = f"filming to {path}"
-        elif not self.controls.recording and self._recorder is not None:
-            self._note, self._recorder = self._recorder.close(), None
+        elif self._recorder is not None and (self._recorder.failed or not self.controls.recording):
+            self._note, self._recorder, self.controls.recording = self._recorder.close(), None, False
 
     def _paint(self, scale: float) -> Canvas:
         """Paint the scene, unless it has been painted."""

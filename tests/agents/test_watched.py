@@ -38,7 +38,7 @@ def test_a_newer_policy_is_taken_once(run: Path) -> None:
     assert watched.renew() == (None, "")
 
 
-@pytest.mark.parametrize("how", ["gone", "damaged", "another"])
+@pytest.mark.parametrize("how", ["gone", "damaged", "another", "other rules"])
 def test_a_run_that_cannot_be_read_any_more_plays_on(how: str, run: Path) -> None:
     watched = contender(run, load_player(run, "cpu"))
     if how == "gone":
@@ -47,7 +47,9 @@ def test_a_run_that_cannot_be_read_any_more_plays_on(how: str, run: Path) -> Non
         (run / "best" / "state.safetensors").write_bytes(b"nothing")
     else:
         text = (run / "config.json").read_text()
-        (run / "config.json").write_text(text.replace('"frames": 2', '"frames": 3'))
+        old, new = ('"frames": 2', '"frames": 3') if how == "another" else ('"frame_skip": 2', '"frame_skip": 3')
+        assert old in text
+        (run / "config.json").write_text(text.replace(old, new))
         (run / "best" / "state.json").touch()
     assert watched.renew is not None
     policy, note = watched.renew()

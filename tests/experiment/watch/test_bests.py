@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from experiment.errors import UserError
+from experiment.lock import FolderLock
 from experiment.watch import bests as module
 from experiment.watch.bests import KEPT, Bests, data_folder, lines
 
@@ -30,7 +31,7 @@ def test_the_ten_best_in_order(tmp_path: Path) -> None:
     assert bests.add("bird", game(9)) is None
     assert bests.add("snake", game(-1.5)) == 1
     assert len(bests.of("bird")) == KEPT
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["best.json"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["best.json", "best.lock"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"format": "wingbeat best games", "version": 2}'])
@@ -69,11 +70,17 @@ def test_two_windows_lose_no_game(tmp_path: Path) -> None:
     assert [one["score"] for one in Bests(tmp_path / "best.json").of("bird")] == list(range(9, -1, -1))
 
 
-def test_a_lock_left_behind_is_no_trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lock_is_waited_for_and_one_left_behind_is_no_trap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever went on without it would write over the other's game."""
     monkeypatch.setattr("experiment.watch.bests.PATIENCE", 0.05)
     (tmp_path / "best.lock").touch()
     assert Bests(tmp_path / "best.json").add("bird", game(1)) == 1
-    assert not (tmp_path / "best.lock").exists()
+    other = FolderLock(tmp_path / "best.lock")  # the same lock as two processes would take, by two descriptors
+    other.acquire()
+    with pytest.raises(UserError, match="this one is not kept"):
+        Bests(tmp_path / "best.json").add("bird", game(2))
+    other.release()
+    assert Bests(tmp_path / "best.json").add("bird", game(2)) == 1
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="folders of Linux")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 import time
 import urllib.error
@@ -184,6 +185,35 @@ def test_the_page_is_whole(served: Served) -> None:
     assert "<title>Wingbeat: test</title>" in page
     assert "http" not in page.replace("/^http/", "")  # nothing is loaded from elsewhere
     assert status(served.page.address + "favicon.ico") == 404
+
+
+def test_a_name_is_text_in_the_page() -> None:
+    page = Browser(4, 3, 1.0, '"><script>alert(1)</script>', port=0)
+    with urllib.request.urlopen(page.address, timeout=20) as answer:
+        assert "<script>alert" not in answer.read().decode()
+    page.close()
+
+
+def test_who_reads_nothing_keeps_nobody_from_leaving() -> None:
+    """A viewer's connection is full, and what is sent to it waits for ever."""
+    page, rng = Browser(4, 3, 1.0, "test", port=0), np.random.default_rng(0)
+    port = int(page.address.rsplit(":", 1)[1].strip("/"))
+    with socket.socket() as narrow:
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        narrow.connect(("127.0.0.1", port))
+        with connect(
+            f"ws://127.0.0.1:{port}/watch", sock=narrow, max_queue=1, max_size=None, close_timeout=1
+        ) as viewer:
+            for _ in range(12):  # each a megabyte, since noise is not JPEG's friend
+                with page._news:
+                    page._picture, page._number = rng.integers(0, 256, (1000, 1000, 3), np.uint8), page._number + 1
+                    page._news.notify_all()
+                viewer.send("shown")
+                time.sleep(0.1)
+            closing = threading.Thread(target=page.close, daemon=True)
+            closing.start()
+            closing.join(20)
+            assert not closing.is_alive()
 
 
 def test_on_this_machine_no_token_is_needed_but_other_sites_are_refused(served: Served) -> None:
