@@ -28,6 +28,7 @@ FAMILIES = {  # how ids begin whose packages register them only once these are i
 }
 MOST_ACTIONS = 4096  # combinations of a MultiDiscrete space, or of a Box's bins
 MANY_ACTIONS, MOST_BINS = 1000, 11  # up to which bins are made unasked
+SEEN = 200  # pixels that a picture which a person looks at has at least, about
 Place = tuple[str | int, ...]  # of a part in an observation: the keys that lead to it
 SIMPLE_NAME = re.compile(r"[\w.]+:[A-Za-z_]\w*")
 
@@ -111,7 +112,7 @@ def make_env(
             known = gym.registry.get(env_id.split(":")[-1])  # only now: importing its package may have registered it
             if every_frame and known and "frameskip" in known.kwargs:
                 settings = {"frameskip": 1, **settings}
-            return gym.make(env_id, render_mode=render_mode, **settings)
+            return gym.make(env_id, render_mode=render_mode, disable_env_checker=True, **settings)  # `Guest` checks
         env = maker(**settings, **({"render_mode": render_mode} if render_mode else {}))
     except Exception as error:  # it is anybody's code
         raise ValueError(f"the environment {env_id!r} can't be made: {words(error)}") from error
@@ -267,13 +268,15 @@ class Guest:
         return total, bool(terminated), bool(truncated)
 
     def render(self) -> NDArray[np.uint8]:
-        """Return what a person sees, uint8 [height, width, 3].
+        """Return what a person sees, uint8 [height, width, 3]; pictures that are tiny come enlarged.
 
         Raises:
             EnvFailure: if it shows nothing of the kind.
         """
         try:
-            return self._rendered()
+            picture = self._rendered()
+            times = max(1, SEEN // max(picture.shape[:2]))
+            return picture.repeat(times, 0).repeat(times, 1)
         except Exception as error:  # it is anybody's code
             raise EnvFailure(f"{self.env_id} can't be shown: {words(error)}", traceback.format_exc()) from error
 
@@ -294,6 +297,8 @@ class Guest:
 
     def _rendered(self) -> NDArray[np.uint8]:
         picture = self.env.render()
+        if isinstance(picture, np.ndarray) and picture.dtype.kind == "f" and ((picture >= 0) & (picture <= 1)).all():
+            picture = np.rint(255 * picture).astype(np.uint8)  # as MinAtar's
         if not isinstance(picture, np.ndarray) or picture.ndim != 3 or picture.shape[2] != 3:
             raise ValueError(f"{self.env_id} renders no picture [height, width, 3] in the mode rgb_array")
         if picture.dtype != np.uint8:

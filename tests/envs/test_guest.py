@@ -12,7 +12,7 @@ from gymnasium import spaces
 from PIL import Image
 
 from envs.adapter import AdaptedVectorEnv
-from envs.guest import FAMILIES, Guest, bins, setting
+from envs.guest import FAMILIES, EnvFailure, Guest, bins, setting
 from envs.screen import Screen, Squares, gray, picture_size, shrink
 from perception import EncoderSpec, make_encoder
 
@@ -170,6 +170,22 @@ def test_pixels_are_what_a_person_sees() -> None:
     columns = np.repeat(wanted, 7, 1).reshape(400, 84, -1).mean(2)  # 600 x 7 = 84 x 50, 400 x 21 = 84 x 100
     assert np.abs(after[0, 0] - np.repeat(columns, 21, 0).reshape(84, -1, 84).mean(1)).max() < 0.51
     assert (before != after).any()
+
+
+def test_a_tiny_picture_of_shares_is_seen_in_colours_and_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As MinAtar renders, 10 x 10 numbers from 0 to 1."""
+    guest, _, env = film()
+    picture = np.random.default_rng(0).random((10, 8, 3))
+    picture[0, 0] = 1.0
+    monkeypatch.setattr(env, "render", lambda: picture)
+    shown = guest.render()
+    assert (shown.shape, shown.dtype) == ((200, 160, 3), np.uint8)
+    assert np.abs(shown[::20, ::20] - 255 * picture).max() <= 0.5
+    assert (shown[:20, :20] == 255).all()
+    for wrong in (picture + 0.1, np.zeros((10, 8), np.uint8), None):
+        monkeypatch.setattr(env, "render", lambda wrong=wrong: wrong)
+        with pytest.raises(EnvFailure, match=r"can't be shown: ValueError: .* renders"):
+            guest.render()
 
 
 def test_parts_become_numbers_and_combinations_actions() -> None:
