@@ -50,7 +50,7 @@ def write_report(path: Path, run: Run, player: Player, result: dict[str, Any], n
     try:
         report.film, report.poster = _film(player, result["seed"], result["score_cap"])
         report.moments = take_moments(player, result["seed"])
-    except (UserError, EnvFailure) as error:
+    except (UserError, EnvFailure, ValueError) as error:
         report.missing.append(f"The game can't be shown here ({error}), so there are no film and no saliency.")
     else:
         if not report.moments:

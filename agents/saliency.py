@@ -52,13 +52,13 @@ def gradient_saliency(
     """
     x, scores = _centred(network, observation, memory)
     action = _best(scores, x)
+    recalls = any(isinstance(part, nn.LSTM) for part in network.modules())  # cuDNN's give no gradients but in training
     generator = torch.Generator().manual_seed(SEED)
     alpha = (torch.arange(samples, device=x.device) + 0.5)[:, None, None, None] / samples
     gradient = torch.zeros_like(x)
     for part in torch.split(alpha, BATCH):
         drawn = torch.randn(len(part), *x.shape[1:], generator=generator).to(x.device)
-        # cuDNN differentiates LSTMs only while they are trained.
-        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        with torch.enable_grad(), torch.backends.cudnn.flags(enabled=not recalls):
             way = (part * x + noise * drawn).requires_grad_()
             gradient += torch.autograd.grad(preference(scores(way), action).sum(), way)[0].sum(0)
     return _shares((x * gradient / samples).sum((0, 1)))

@@ -11,7 +11,7 @@ from agents.build import ALGORITHMS, Settings, load_player, make_algorithm, pars
 from agents.device import choose_compute, choose_device, set_threads
 from agents.eyes import take_encoder
 from agents.progress_film import film_progress
-from envs.guest import EnvFailure, names_code
+from envs.guest import EnvFailure, naming
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.evaluate import evaluate, one_line, save_evaluation
@@ -104,13 +104,12 @@ def _judge(run: Any, config: Any, env: str, quiet: bool) -> None:
     result = {**game.about, **result}
     save_evaluation(run.path / "evaluation.json", result)
     print(one_line(result), file=sys.stderr)
-    again = f" --env {env}" if names_code(env) else ""
     try:
         shown, rate = show(game, player.act, frames), game.fps
         film((frame.picture for frame in islice(shown, FILM_SECONDS * rate)), run.path / "best.mp4", rate)
         if (run.path / BEST).exists():  # a run that the clock stopped at once has evaluated nothing on its way
             film_progress(run, env)
-    except (UserError, EnvFailure) as error:  # what was learned is there
+    except (UserError, EnvFailure, ValueError) as error:  # what was learned is there
         print(f"there is no film: {error}", file=sys.stderr)
     else:
-        print(f"watch it: python play.py {run.path}{again}   (or open {run.path / 'best.mp4'})", file=sys.stderr)
+        print(f"watch it: python play.py {run.path}{naming(env)}   (or open {run.path / 'best.mp4'})", file=sys.stderr)

@@ -1,14 +1,13 @@
 """An agent as the window takes it: its name, its policy, and a newer policy when its run has one."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-from agents.build import Player, load_player
+from agents.build import Player, Settings, load_player
 from agents.learner import GreedyPolicy
 from agents.looks import looks_of
 from experiment.errors import UserError
-from experiment.run import CONFIG
+from experiment.run import CONFIG, Run
 from experiment.watch.director import Contender
 
 
@@ -29,6 +28,8 @@ def _run_of(path: Path) -> str:
 def _renewing(path: Path, player: Player) -> Callable[[], tuple[GreedyPolicy | None, str]]:
     """Return what looks whether the run's policy on the disk has changed, and loads it then."""
     settings, seen, steps = player.settings, _stamp(path), player.steps
+    # Of the run's own: rules and look may have been asked for otherwise since it was loaded.
+    trained = Settings.parse(Run.open(path).config, str(path / CONFIG), settings.game.env).game.bare
 
     def renew() -> tuple[GreedyPolicy | None, str]:
         nonlocal seen, steps
@@ -40,9 +41,7 @@ def _renewing(path: Path, player: Player) -> Callable[[], tuple[GreedyPolicy | N
             newer = load_player(path, settings.device, settings.game.env)  # named when the first was loaded
         except (UserError, OSError) as error:
             return None, f"the agent plays on as it was: {error}"
-        mine, game = settings.game, newer.settings.game
-        shown = replace(game, preset=mine.preset, env_arg=mine.env_arg)  # these may be others than the agent's own
-        if newer.settings.eyes != settings.eyes or game.env != mine.env or shown.bare != mine.bare:
+        if newer.settings.eyes != settings.eyes or newer.settings.game.bare != trained:
             return None, f"{path} holds another run now; the agent plays on as it was"
         note = f"a newer policy, of {newer.steps:,} steps" if newer.steps != steps else ""
         steps = newer.steps

@@ -73,6 +73,11 @@ def short(seed: int, bits: int) -> int:
     return int(np.random.SeedSequence(seed).generate_state(1)[0] >> (32 - bits))
 
 
+def naming(env_id: str) -> str:
+    """Return the flag that has to be typed again for an environment whose id names code, else nothing."""
+    return f" --env {env_id}" if names_code(env_id) else ""
+
+
 def register(env_id: str) -> None:
     """Import the package that registers this id if it is of a well-known family, and is installed.
 
@@ -275,8 +280,8 @@ class Guest:
         """
         try:
             picture = self._rendered()
-            times = max(1, SEEN // max(picture.shape[:2]))
-            return picture.repeat(times, 0).repeat(times, 1)
+            times = SEEN // max(picture.shape[:2])
+            return picture.repeat(times, 0).repeat(times, 1) if times > 1 else picture
         except Exception as error:  # it is anybody's code
             raise EnvFailure(f"{self.env_id} can't be shown: {words(error)}", traceback.format_exc()) from error
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from envs.guest import names_code
+from envs.guest import naming
 from experiment import files, machine, metrics
 from experiment.errors import UserError, explain
 from experiment.lock import FolderLock
@@ -93,8 +93,7 @@ class Run:
     @property
     def resuming(self) -> str:
         """The flags that go on with it; code of the user's own has to be named again."""
-        env = self.config.get("game", {}).get("env", "")
-        return f"--resume {self.path}" + (f" --env {env}" if names_code(env) else "")
+        return f"--resume {self.path}{naming(self.config.get('game', {}).get('env', ''))}"
 
     def set_total_steps(self, total_steps: int) -> None:
         """Give the run another length, for every later resume too.

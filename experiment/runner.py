@@ -157,6 +157,7 @@ class Runner:
         """Train; returns whether the run is complete (and not interrupted)."""
         algorithm, config = self.algorithm, self.config
         first_steps, begun = algorithm.steps, time.monotonic()
+        evaluated = first_steps
         saved = logged = begun
         due = begun + config.evaluate_seconds
         steps_logged = first_steps
@@ -174,16 +175,17 @@ class Runner:
                     logged, steps_logged = now, algorithm.steps
                     self._log(metrics, numbers | {"train/steps_per_second": speed})
                 progress.update(algorithm.steps, score=numbers["train/score"])
-                if config.evaluate_seconds and now >= due:
+                evaluating = config.evaluate_seconds and now >= due
+                if evaluating or now - saved >= config.checkpoint_seconds:
+                    self.save()  # now: whoever stops it while it evaluates may not wait
+                    saved = time.monotonic()
+                if evaluating:
                     with self._saved_on_failure():
                         self._evaluate(metrics, progress)
-                    ended = time.monotonic()
+                    evaluated, ended = algorithm.steps, time.monotonic()
                     due = ended + max(config.evaluate_seconds, PACE * (ended - now))
-                if now - saved >= config.checkpoint_seconds:
-                    self.save()
-                    saved = time.monotonic()
-            self.save()  # now: whoever stopped it may not wait for the evaluation
-            if config.evaluate_seconds and algorithm.steps > first_steps:
+            self.save()
+            if config.evaluate_seconds and algorithm.steps > evaluated:
                 with self._saved_on_failure():
                     self._evaluate(metrics, progress)
                 self.save()  # with the seconds that it took

@@ -6,6 +6,7 @@ the steps so far, so a resumed run goes on to the last bit.
 
 import json
 import math
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from envs.guest import naming
 from experiment import checkpoint, files
-from experiment.errors import explain
+from experiment.errors import UserError, explain
 from experiment.metrics import Metrics, read_metrics
 from experiment.pictures import loss_curve
 from experiment.progress import Progress
@@ -207,9 +209,13 @@ class Trainer:
             self._look(metrics)
             self.save()  # with the seconds that it took
             if interruption.asked or (self._learns and self.steps < self.total_steps):
+                named = naming(self.data.about["env"])
                 why = "stopped" if interruption.asked else "--max-seconds are over"
-                progress.note(f"{why} at {self.steps:,} pictures; go on with --resume {self.run.path}")
-        loss_curve(read_metrics(self.run.metrics), self.run.path / "curve.png", self.run.path.name)
+                progress.note(f"{why} at {self.steps:,} pictures; go on with {self.run.resuming}{named}")
+        try:
+            loss_curve(read_metrics(self.run.metrics), self.run.path / "curve.png", self.run.path.name)
+        except UserError as error:  # a picture is no reason to lose a run
+            print(f"warning: no curve.png: {error}", file=sys.stderr)
         return not interruption.asked
 
     def judge(self) -> dict[str, float]:

@@ -47,11 +47,12 @@ class Recorder:
         return f"no film: {self._error}" if self._error else f"wrote {self.path}"
 
     def _film(self, fps: int) -> None:
+        frames = self._given()
         try:
-            film(self._given(), self.path, fps)
+            film(frames, self.path, fps)
         except Exception as error:  # whatever it is, the window goes on
             self._error = error
-            for _ in self._given():  # whoever adds frames must not wait for ever
+            for _ in frames:  # whoever adds frames must not wait for ever; nobody waits after the last
                 pass
 
     def _given(self) -> Iterator[NDArray[np.uint8]]:

@@ -73,8 +73,9 @@ class Browser:
         self._picture: NDArray[np.uint8] = np.zeros((1, 1, 3), np.uint8)
         self._number, self._coded = 0, (-1, b"")
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listening = socket.create_server((host, port), family=family)
+            family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+            both = host == "::" and socket.has_dualstack_ipv6()
+            listening = socket.create_server((host, port), family=family, dualstack_ipv6=both)
             self._server = serve(self._watch, sock=listening, process_request=self._answer)
         except OSError as error:
             raise UserError(

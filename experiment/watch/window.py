@@ -175,13 +175,13 @@ class Viewing:
         if over and not controls.paused:
             self._rested += seconds
         self._owed = min(self._owed, max(1.0, CATCH_UP * self._director.fps * controls.speed))
-        if self._job is not None:
-            return
         mine_over = self.scene.seats[0].moment.over
         if self._person and mine_over:
-            self._ended += seconds
             if self._ended < BREATH:
                 self.controls.hush()  # what was struck before anyone could see the end was not meant for the next game
+            self._ended += seconds
+        if self._job is not None:
+            return
         if (mine_over and controls.waiting) if self._person else (over and self._rested >= REST):
             controls.wish = controls.wish or "next"
         if not self._begun and controls.waiting:

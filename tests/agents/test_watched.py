@@ -38,7 +38,7 @@ def test_a_newer_policy_is_taken_once(run: Path) -> None:
     assert watched.renew() == (None, "")
 
 
-@pytest.mark.parametrize("how", ["gone", "damaged", "another", "other rules"])
+@pytest.mark.parametrize("how", ["gone", "damaged", "another", "other rules", "other pace"])
 def test_a_run_that_cannot_be_read_any_more_plays_on(how: str, run: Path) -> None:
     watched = contender(run, load_player(run, "cpu"))
     if how == "gone":
@@ -47,7 +47,11 @@ def test_a_run_that_cannot_be_read_any_more_plays_on(how: str, run: Path) -> Non
         (run / "best" / "state.safetensors").write_bytes(b"nothing")
     else:
         text = (run / "config.json").read_text()
-        old, new = ('"frames": 2', '"frames": 3') if how == "another" else ('"frame_skip": 2', '"frame_skip": 3')
+        old, new = {
+            "another": ('"frames": 2', '"frames": 3'),
+            "other rules": ('"preset": ""', '"preset": "head2023"'),
+            "other pace": ('"frame_skip": 2', '"frame_skip": 3'),
+        }[how]
         assert old in text
         (run / "config.json").write_text(text.replace(old, new))
         (run / "best" / "state.json").touch()

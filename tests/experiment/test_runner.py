@@ -105,6 +105,10 @@ def test_evaluations_that_take_long_come_less_often(tmp_path: Path, monkeypatch:
     config = RunnerConfig(evaluate_seconds=5.0)
     Runner(Run.create(tmp_path / "run", {}, "x"), algorithm, 200, evaluate, config, quiet=True).train()
     assert asked == [5, 85, 165, 200]
+    algorithm.steps = 0
+    del asked[:]
+    Runner(Run.create(tmp_path / "other", {}, "x"), algorithm, 85, evaluate, config, quiet=True).train()
+    assert asked == [5, 85]  # the same policy is not judged again
 
 
 def test_a_run_that_the_clock_ended_says_how_far_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

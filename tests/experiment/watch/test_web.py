@@ -187,6 +187,16 @@ def test_the_page_is_whole(served: Served) -> None:
     assert status(served.page.address + "favicon.ico") == 404
 
 
+def test_other_addresses_of_this_machine_are_listened_to() -> None:
+    try:
+        page = Browser(4, 3, 1.0, "test", host="::1", port=0)
+    except UserError:
+        pytest.skip("there is no IPv6 here")
+    assert page.address.startswith("http://[::1]:")
+    assert status(page.address) == 200
+    page.close()
+
+
 def test_a_name_is_text_in_the_page() -> None:
     page = Browser(4, 3, 1.0, '"><script>alert(1)</script>', port=0)
     with urllib.request.urlopen(page.address, timeout=20) as answer:

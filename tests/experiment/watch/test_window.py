@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,50 @@ def test_no_overlays_and_no_handing_over_without_an_agent() -> None:
     visitor = Visitor(direct(Contender("you")), {2: "i", 4: "t", 6: "close"})
     assert visitor.signs[2].note == "no agent plays here"
     assert "you play" in visitor.signs[4].note
+
+
+def test_a_tap_at_the_moment_of_a_crash_starts_nothing() -> None:
+    """The bird of nobody's taps is dead after some 31 frames; a second of the visit has 30."""
+    first = Visitor(direct(Contender("you"), seed=6), {3: "space", 80: "close"})
+    crash = next(i for i, scene in enumerate(first.scenes) if scene.seats[0].moment.over)
+    keys = {3: "space", crash + 1: "space", crash + 3: "space", crash + 40: "space", crash + 44: "close"}
+    visitor = Visitor(direct(Contender("you"), seed=6), keys)
+    assert [scene.seed for scene in visitor.scenes[: crash + 40]] == [6] * (crash + 40)
+    assert visitor.scenes[crash + 42].seed == 7
+
+
+def test_keys_are_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another's environment they are counted in one that is made for it, which may take a tenth of a second."""
+    made: list[str] = []
+    make = GameConfig.make
+
+    def noted(self: GameConfig, *args: Any, **more: Any) -> Any:
+        made.append(self.env)
+        return make(self, *args, **more)
+
+    monkeypatch.setattr(GameConfig, "make", noted)
+    director = Director(GameConfig(env="CartPole-v1"), [agent(Glider())], 0)
+    before = len(made)
+    for _ in range(3):
+        director.advance(None)
+        assert director.scene().seats[0].hints[:2] == (("0", "action 0"), ("1", "action 1"))
+    assert len(made) == before
+    director.close()
+    pygame.quit()
+
+
+def test_a_film_that_fails_at_its_end_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def film(frames: Any, path: Path, fps: int) -> None:
+        assert len(list(frames)) == 2
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(recorder, "film", film)
+    one = recorder.Recorder(tmp_path / "film.mp4", 30)
+    for _ in range(2):
+        one.add(np.zeros((8, 8, 3), np.uint8))
+    closing = ThreadPoolExecutor(1).submit(one.close)
+    assert closing.result(timeout=20) == "no film: the disk is full"
+    assert one.failed
 
 
 def test_against_an_agent(tmp_path: Path) -> None:
