@@ -143,8 +143,8 @@ class Runner:
     ) -> None:
         self.run, self.algorithm, self.total_steps = run, algorithm, total_steps
         self.evaluate, self.config, self.quiet = evaluate, config, quiet
-        self._earlier = seconds
         record = read_metrics(run.metrics) if run.metrics.exists() else []
+        self._earlier: float = max([seconds, *(line["seconds"] for line in record[-1:])])  # of an evaluation after the save
         scores = [line["eval/score_mean"] for line in record if "eval/score_mean" in line]
         self._best = max(scores, default=float("-inf"))
 
@@ -183,12 +183,12 @@ class Runner:
                     with self._saved_on_failure():
                         self._evaluate(metrics, progress)
                     evaluated, ended = algorithm.steps, time.monotonic()
+                    saved = ended  # nothing has been learned meanwhile
                     due = ended + max(config.evaluate_seconds, PACE * (ended - now))
             self.save()
             if config.evaluate_seconds and algorithm.steps > evaluated:
                 with self._saved_on_failure():
                     self._evaluate(metrics, progress)
-                self.save()  # with the seconds that it took
             if interruption.asked or algorithm.steps < self.total_steps:
                 why = "stopped" if interruption.asked else "--max-seconds are over"
                 progress.note(f"{why} at {algorithm.steps:,} steps; go on with {self.run.resuming}")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from experiment import checkpoint, runner
-from experiment.metrics import Metrics
+from experiment.metrics import Metrics, read_metrics
 from experiment.progress import Progress
 from experiment.run import Run
 from experiment.runner import BEST, Runner, RunnerConfig
@@ -105,6 +105,12 @@ def test_evaluations_that_take_long_come_less_often(tmp_path: Path, monkeypatch:
     config = RunnerConfig(evaluate_seconds=5.0)
     Runner(Run.create(tmp_path / "run", {}, "x"), algorithm, 200, evaluate, config, quiet=True).train()
     assert asked == [5, 85, 165, 200]
+    found = Run.open(tmp_path / "run")
+    last = read_metrics(found.metrics)[-1]["seconds"]
+    with monkeypatch.context() as begins:
+        begins.setattr(runner, "seconds_since_start", lambda: 0.0)
+        again = Runner(found, algorithm, 200, evaluate, config, seconds=0.5, quiet=True)
+        assert again.seconds == last > 0.5  # not the save's before the last evaluation
     algorithm.steps = 0
     del asked[:]
     Runner(Run.create(tmp_path / "other", {}, "x"), algorithm, 85, evaluate, config, quiet=True).train()
