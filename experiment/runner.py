@@ -144,7 +144,8 @@ class Runner:
         self.run, self.algorithm, self.total_steps = run, algorithm, total_steps
         self.evaluate, self.config, self.quiet = evaluate, config, quiet
         record = read_metrics(run.metrics) if run.metrics.exists() else []
-        self._earlier: float = max([seconds, *(line["seconds"] for line in record[-1:])])  # of an evaluation after the save
+        last = float(record[-1]["seconds"]) if record else 0.0  # of an evaluation after the save
+        self._earlier = max(seconds, last)
         scores = [line["eval/score_mean"] for line in record if "eval/score_mean" in line]
         self._best = max(scores, default=float("-inf"))
 
