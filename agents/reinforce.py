@@ -49,7 +49,8 @@ class REINFORCE(A2C):
         needed = math.ceil(math.log(0.05) / math.log(gamma)) if 0 < gamma < 1 else rollout.steps
         needed = min(needed, rollout.steps // 2)
         while True:
-            returns, known = monte_carlo(rollout.rewards, rollout.terminated, rollout.truncated, gamma, needed)
-            if (known & rollout.valid).any() or needed <= 1:
-                return returns - values[:-1], returns, known & rollout.valid
+            returns, enough = monte_carlo(rollout.rewards, rollout.terminated, rollout.truncated, gamma, needed)
+            known = enough & rollout.valid
+            if known.any() or needed <= 1:
+                return returns - values[:-1], returns, known
             needed //= 2  # where a limit cuts all episodes off sooner, there must be something to learn from, too

@@ -91,9 +91,30 @@ MUTANTS = (
     Mutant(
         "a reset is a transition: REINFORCE",
         "agents/reinforce.py",
-        "known & rollout.valid",
-        "known",
+        "enough & rollout.valid",
+        "enough",
         "agents/test_on_policy.py::test_only_real_steps_are_learned_from[reinforce]",
+    ),
+    Mutant(
+        "where a limit cuts all episodes off early, REINFORCE has nothing to learn from",
+        "agents/reinforce.py",
+        "if known.any() or needed <= 1:",
+        "if True:",
+        "agents/test_reinforce.py::test_episodes_that_are_cut_off_early_are_learned_from_too",
+    ),
+    Mutant(
+        "saliency leaves out what reads frozen features",
+        "agents/saliency.py",
+        "self.encoder.read(self.encoder.body(x))",
+        "self.encoder.body(x)",
+        "agents/test_saliency.py::test_centred_pixels_get_the_scores_of_the_observation",
+    ),
+    Mutant(
+        "evaluations' seeds reach environments that take only short ones",
+        "envs/guest.py",
+        "short(seed, 32))",
+        "seed)",
+        "envs/test_guest.py::test_seeds_of_evaluations_reach_environments_that_take_short_ones_only",
     ),
     # The next observation shares storage with the current one.
     Mutant(
