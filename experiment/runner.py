@@ -176,15 +176,13 @@ class Runner:
                     logged, steps_logged = now, algorithm.steps
                     self._log(metrics, numbers | {"train/steps_per_second": speed})
                 progress.update(algorithm.steps, score=numbers["train/score"])
-                evaluating = config.evaluate_seconds and now >= due
-                if evaluating or now - saved >= config.checkpoint_seconds:
-                    self.save()  # now: whoever stops it while it evaluates may not wait
+                if now - saved >= config.checkpoint_seconds:
+                    self.save()  # first: whoever stops it while it evaluates may not wait
                     saved = time.monotonic()
-                if evaluating:
+                if config.evaluate_seconds and now >= due:
                     with self._saved_on_failure():
                         self._evaluate(metrics, progress)
                     evaluated, ended = algorithm.steps, time.monotonic()
-                    saved = ended  # nothing has been learned meanwhile
                     due = ended + max(config.evaluate_seconds, PACE * (ended - now))
             self.save()
             if config.evaluate_seconds and algorithm.steps > evaluated:
