@@ -205,16 +205,14 @@ def _name_report(argv: list[str]) -> list[str]:
 def _judge(command: Play, player: Any) -> dict[str, Any]:
     """Evaluate as the flags say; returns what --json prints."""
     from agents.device import set_threads
-    from experiment.evaluate import evaluate
     from experiment.progress import Progress
 
     set_threads(0)
-    settings, cap = player.settings, command.score_cap or None
     with Progress(command.episodes) as progress:
-        result = evaluate(
-            settings.game.make, player.act, settings.frames, command.episodes, command.seed, cap, progress.update
+        result: dict[str, Any] = player.evaluate(
+            command.episodes, command.seed, command.score_cap or None, progress.update
         )
-    return {**settings.game.about, **result}
+    return result
 
 
 def _evaluate(command: Play) -> int:
@@ -248,13 +246,11 @@ def _report(command: Play) -> int:
 def _record_bare(command: Play) -> int:
     """Film the game alone, as it is."""
     from experiment.pictures import film
-    from experiment.show import show
 
     player = _load(command.run, command)
-    game, cap = player.settings.game, command.score_cap or None
-    frames, rate = show(game, player.act, player.settings.frames, command.seed, cap), game.fps
+    pictures = player.pictures(command.seconds, command.seed, command.score_cap or None)
     assert command.record is not None
-    film((frame.picture for frame in islice(frames, round(command.seconds * rate))), command.record, rate)
+    film(pictures, command.record, player.settings.game.fps)
     print(f"wrote {command.record}", file=sys.stderr)
     return 0
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.values import ValueHead
-from experiment.thought import Thought
+from experiment.policy import Thought
 from perception import Encoder
 
 

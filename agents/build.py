@@ -1,12 +1,14 @@
 """From settings to a running algorithm, and from a run's folder back to one that plays."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.a2c import A2C, A2CConfig
@@ -24,9 +26,12 @@ from agents.state import part
 from envs import GAMES
 from experiment import checkpoint
 from experiment.errors import UserError
+from experiment.evaluate import evaluate
+from experiment.policy import Policy
 from experiment.run import CONFIG, Run
 from experiment.runner import BEST, RunnerConfig
 from experiment.settings import read
+from experiment.show import show
 from perception import ENCODERS, LAYOUTS, STATES, Encoder, EncoderSpec, freeze, make_encoder
 from perception.encoder import make_reader
 
@@ -35,9 +40,7 @@ class Algorithm(Protocol):
     """What the runner asks of an algorithm; see `PPO` for the words."""
 
     steps: int
-
-    def act(self, observations: Tensor) -> Tensor:
-        """Choose greedy actions."""
+    policy: Policy
 
     def iterate(self) -> dict[str, float]:
         """Play and learn a little."""
@@ -231,13 +234,31 @@ class Player:
 
     Attributes:
         settings: of its run.
-        act: greedy actions, int64 [n], for uint8 [n, frames, height, width], and what is behind them.
+        policy: the agent; greedy.
         steps: decisions it was trained for.
     """
 
     settings: Settings
-    act: GreedyPolicy
+    policy: GreedyPolicy
     steps: int
+
+    def evaluate(
+        self, episodes: int, seed: int = 0, score_cap: int | None = None, watch: Callable[[int], None] | None = None
+    ) -> dict[str, Any]:
+        """Judge it; returns what was played and what `experiment.evaluate.evaluate` returns, whose arguments these are.
+
+        Raises:
+            EnvFailure: as that does.
+        """
+        game = self.settings.game
+        result = evaluate(game.make, self.policy, self.settings.frames, episodes, seed, score_cap, watch)
+        return {**game.about, **result}
+
+    def pictures(self, seconds: float, seed: int = 0, score_cap: int | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Play an episode's first seconds, uint8 [screen height, screen width, 3] a frame; see `show`."""
+        game = self.settings.game
+        shown = show(game, self.policy, self.settings.frames, seed, score_cap)
+        return (moment.picture for moment in islice(shown, round(seconds * game.fps)))
 
 
 def load_player(path: Path, device: str = "auto", env: str | None = None) -> Player:

@@ -28,7 +28,7 @@ from agents.noisy import NoisyLinear, factorised_noise
 from agents.replay import Batch, Drawn, Replay
 from agents.rollout import Episodes
 from agents.state import generator_state, load_generator_state, nest, part
-from experiment.thought import Thought
+from experiment.policy import Thought
 from perception import Encoder
 
 ITERATION = 32  # steps of every game
@@ -224,6 +224,7 @@ class DQN:
         self._ahead = min(ITERATION, 2 ** max(0, int(math.log2(TOGETHER / self._gradient_steps))))
         network = self.make_network(encoder, self.actions, config)
         self.learner = Learner(network, config, device, precision)  # its average is the target network
+        self.policy = self.learner.policy
         self.playing: Any = deepcopy(self.learner.network)  # plays; equal to it when the last games began
         self._known = encoder.frozen and encoder.settled  # features stay what they are, and the replay keeps them
         self.replay = Replay(
@@ -252,10 +253,6 @@ class DQN:
         """Build the network that learns; its average plays."""
         quantiles = config.quantiles if config.distributional else 1
         return QNetwork(encoder, actions, config.dueling, quantiles, config.noisy)
-
-    def act(self, observations: Tensor) -> Tensor:
-        """Choose the best actions, int64 [batch], for observations [batch, frames, height, width]."""
-        return self.learner.act(observations)
 
     def iterate(self) -> dict[str, float]:
         """Play 32 steps of every game, learning on the way; returns what is worth logging."""

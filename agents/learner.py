@@ -12,7 +12,7 @@ from agents.actor_critic import RecurrentActorCritic
 from agents.device import autocast
 from agents.optimizer import HiddenMuon, side_by_side
 from agents.state import nest, part
-from experiment.thought import Thought
+from experiment.policy import Thought
 
 ANNEALED = 0.75  # share of the run over which step sizes fall
 
@@ -54,6 +54,11 @@ class GreedyPolicy:
         self.memory: Tensor | None = None
         self._device, self._precision = device, precision
 
+    @property
+    def recurrent(self) -> bool:
+        """See `Policy`."""
+        return isinstance(self.network, RecurrentActorCritic)
+
     @torch.no_grad()
     def __call__(self, observations: Tensor) -> Tensor:
         """Choose actions, int64 [batch], for observations [batch, frames, height, width]."""
@@ -88,7 +93,7 @@ class GreedyPolicy:
 
     def begin(self, games: int) -> "GreedyPolicy":
         """Return the policy for this many games, to be asked about all of them from their first observation on."""
-        if not isinstance(self.network, RecurrentActorCritic):
+        if not self.recurrent:
             return self
         return _Recalling(self.network, self._device, self._precision, games)
 
@@ -168,10 +173,6 @@ class Learner:
         """Make a copy of the network equal to it."""
         for mine, its in ((self.network.parameters, network.parameters), (self.network.buffers, network.buffers)):
             torch._foreach_copy_(list(its()), list(mine()))
-
-    def act(self, observations: Tensor) -> Tensor:
-        """Choose what the average ranks first; see `GreedyPolicy`."""
-        return self.policy(observations)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all tensors; those of "average" are what is played with."""

@@ -39,6 +39,7 @@ class OnPolicy(ABC):
 
     Attributes:
         steps: decisions learned from so far, over all games.
+        policy: what has been learned, as it is evaluated.
         playing: the network that plays.
         played: the rollout that is learned from next.
 
@@ -69,6 +70,7 @@ class OnPolicy(ABC):
         self.actor = Actor(envs, encoder.spec.frames, config, seed, device)
         network = self.make_network(encoder, int(envs.single_action_space.n), config)
         self.learner = Learner(network, config, device, precision)
+        self.policy = self.learner.policy
         self.learner.fit_normalization(self.actor.explore())
         self.playing: Any = copy.deepcopy(self.learner.network)
         self.played = self.play()
@@ -101,10 +103,6 @@ class OnPolicy(ABC):
     def steps(self) -> int:
         """Decisions learned from so far, over all games."""
         return self.actor.steps - self.played.rollout.actions.numel()
-
-    def act(self, observations: Tensor) -> Tensor:
-        """Choose the best actions, int64 [batch], for observations [batch, frames, height, width]."""
-        return self.learner.act(observations)
 
     def iterate(self) -> dict[str, float]:
         """Learn from the last rollout and play the next one; returns what is worth logging."""

@@ -1,18 +1,17 @@
 """Who plays when a dataset is recorded: chance, chance that leans, or a trained agent that errs."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from agents.build import load_player
 from agents.exploration import Leaning
 from agents.game import GameConfig
 from envs.guest import names_code
 from experiment.errors import UserError
+from experiment.policy import Policy
 
 CHANCE = {"random": 0.0, "leaning": 2.0}  # standard deviation of each episode's logits
 
@@ -27,7 +26,7 @@ class NoisyPolicy:
         frames: how many frames it looks at.
 
     Args:
-        act: observations uint8 [n, frames, height, width] to actions int64 [n]; None to leave all to chance.
+        policy: who acts otherwise; None to leave all to chance.
         frames: how many frames it looks at.
         games: number of games.
         actions: number of actions.
@@ -38,7 +37,7 @@ class NoisyPolicy:
 
     def __init__(
         self,
-        act: Callable[[Tensor], Tensor] | None,
+        policy: Policy | None,
         frames: int,
         games: int,
         actions: int,
@@ -46,7 +45,7 @@ class NoisyPolicy:
         scale: float,
         seed: int,
     ) -> None:
-        self.frames, self._act = frames, act
+        self.frames, self._policy = frames, policy
         self._generator = torch.Generator().manual_seed(seed)
         self._leaning = Leaning(games, actions, scale, self._generator)
         self._share = torch.linspace(0, noise, games) if games > 1 else torch.full((1,), noise)
@@ -55,9 +54,9 @@ class NoisyPolicy:
         """Choose actions; see `perception.dataset.Policy`."""
         self._leaning.renew(torch.from_numpy(first))
         actions = self._leaning.actions()
-        if self._act is not None:
+        if self._policy is not None:
             chance = torch.rand(len(stacks), generator=self._generator) < self._share
-            actions = torch.where(chance, actions, self._act(torch.from_numpy(stacks)).cpu())
+            actions = torch.where(chance, actions, self._policy(torch.from_numpy(stacks)).cpu())
         chosen: NDArray[np.int64] = actions.numpy()
         return chosen
 
@@ -87,6 +86,6 @@ def make_policy(name: str, game: GameConfig, games: int, noise: float, seed: int
             f"the agent in {name} plays {played.env} with --frame-skip {played.skip}, "
             f"not {game.env} with --frame-skip {game.skip}"
         )
-    if hasattr(player.act, "begin") and player.act.begin(1) is not player.act:
+    if player.policy.recurrent:
         raise UserError(f"the agent in {name} has a memory, which can't be followed through so many episodes")
-    return NoisyPolicy(player.act, player.settings.frames, games, actions, noise, CHANCE["leaning"], seed)
+    return NoisyPolicy(player.policy, player.settings.frames, games, actions, noise, CHANCE["leaning"], seed)

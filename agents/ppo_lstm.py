@@ -36,7 +36,6 @@ class PPOLSTM(PPO):
     def __init__(self, envs: Any, encoder: Encoder, config: PPOLSTMConfig, *args: Any) -> None:
         self.memory = torch.zeros(2, config.num_envs, config.memory)  # before the next observation
         super().__init__(envs, encoder, config, *args)
-        self.act = self.learner.policy  # type: ignore[method-assign]  # has `begin`, for whole episodes
 
     @staticmethod
     def make_network(encoder: Encoder, actions: int, config: PPOConfig) -> RecurrentActorCritic:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from experiment.errors import explain
 from experiment.pictures import film
 from experiment.run import Run
 from experiment.runner import BEST
-from experiment.show import show
 from experiment.stages import choose, leave
 from experiment.watch.paint import DIM, INK, NIGHT, TEAL, Canvas
 
@@ -39,9 +37,7 @@ class Stage:
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """Play an episode, uint8 [height, width, 3] a frame."""
-        settings = self.player.settings
-        shown = show(settings.game, self.player.act, settings.frames)
-        return (moment.picture for moment in islice(shown, round(SECONDS * settings.game.fps)))
+        return self.player.pictures(SECONDS)
 
 
 def film_progress(run: Run, env: str) -> None:

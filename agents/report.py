@@ -1,7 +1,7 @@
 """Gathers what a report tells of a run: its record, a film, and some decisions with what they hung on."""
 
 import tempfile
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files
 from experiment.errors import UserError, explain
-from experiment.evaluate import FRESH
+from experiment.evaluate import fresh_seeds
 from experiment.heat import heat
 from experiment.metrics import read_metrics
 from experiment.pictures import film
 from experiment.report import Moment, Report, page
 from experiment.run import Run
-from experiment.show import show
 
 FILM_SECONDS, FILM_BYTES = 12.0, 1_800_000  # a longer or larger film is cut
 DECISIONS = 150  # of which moments are chosen
@@ -63,13 +62,13 @@ def write_report(path: Path, run: Run, player: Player, result: dict[str, Any], n
 
 def _film(player: Player, seed: int, cap: int | None) -> tuple[bytes, NDArray[np.uint8]]:
     """Film an episode's beginning; returns the .mp4, and its first picture."""
-    game, seconds = player.settings.game, FILM_SECONDS
+    seconds = FILM_SECONDS
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"
         while True:
-            frames = islice(show(game, player.act, player.settings.frames, seed, cap), round(seconds * game.fps))
-            first = next(frames).picture.copy()
-            film(chain([first], (frame.picture for frame in frames)), path, game.fps)
+            pictures = player.pictures(seconds, seed, cap)
+            first = next(pictures).copy()
+            film(chain([first], pictures), path, player.settings.game.fps)
             data = path.read_bytes()
             if len(data) <= FILM_BYTES or seconds < 1:
                 return data, first
@@ -82,11 +81,11 @@ def take_moments(player: Player, seed: int) -> list[Moment]:
     Returns:
         at most four moments; none of an agent that sees numbers instead of pixels.
     """
-    game, policy = player.settings.game, player.act.begin(1)
+    game, policy = player.settings.game, player.policy.begin(1)
     if game.make(1).single_observation_space.dtype != np.uint8:
         return []
     envs: Any = game.make(1, render_mode="rgb_array")
-    observations, _ = envs.reset(seed=[FRESH + seed * 1_000_003])
+    observations, _ = envs.reset(seed=fresh_seeds(seed, 1))
     stack, same = FrameStack(player.settings.frames, observations), np.zeros(1, np.bool_)
     taken: dict[int, list[Any]] = {}
     for _ in range(DECISIONS):

@@ -15,14 +15,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.device import PRECISIONS, autocast
+from agents.device import PRECISIONS
+from agents.learner import GreedyPolicy
 from agents.replay import check_memory
 from agents.rollout import Episodes, Rollout
 from agents.state import ADAM, load_optimizer_state, nest, optimizer_state, part
 from envs import GameVectorEnv
 from experiment import files
 from experiment.errors import UserError, explain
-from experiment.thought import Thought
+from experiment.policy import Thought
 from perception import Encoder
 
 ZIP = "sb3.zip"  # SB3's own file, in the run's folder
@@ -184,7 +185,6 @@ class SB3(ABC):
         if not isinstance(envs, GameVectorEnv):
             raise UserError("Stable-Baselines3's agents play our own games only; for others use it by itself")
         self.config, self.total_steps, self.seed = config, total_steps, seed
-        self.device, self.precision = device, precision
         rollout = Rollout(envs, math.ceil(FITTING_FRAMES / config.num_envs), 1, torch.device("cpu"))
         rollout.start(seed)
         encoder.fit_normalization(rollout.explore(torch.Generator().manual_seed(seed)))
@@ -203,6 +203,7 @@ class SB3(ABC):
         self.model.set_logger(Logger(None, []))  # keeps the numbers and prints nothing
         _, self.callback = self.model._setup_learn(total_steps, self._note)
         self.network = self.playing()
+        self.policy = GreedyPolicy(self.network, device, precision)
         self.episodes = Episodes()
         self.steps = 0
 
@@ -232,14 +233,6 @@ class SB3(ABC):
     @abstractmethod
     def learn(self) -> None:
         """Play and learn a little, as `learn` of SB3 does in its loop."""
-
-    @torch.no_grad()
-    def act(self, observations: Tensor) -> Tensor:
-        """Choose the best actions, int64 [batch], for uint8 [batch, frames, height, width]."""
-        with autocast(self.device, self.precision):
-            (scores,) = self.network(observations.to(self.device))
-        actions: Tensor = scores.argmax(-1)
-        return actions
 
     def iterate(self) -> dict[str, float]:
         """Play and learn a little; returns what SB3 has logged."""

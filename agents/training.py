@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
-from itertools import islice
 from typing import Any
 
 from agents.build import ALGORITHMS, Settings, load_player, make_algorithm, parse_runner
@@ -20,7 +19,6 @@ from experiment.progress import Progress
 from experiment.ranges import check
 from experiment.run import CONFIG, Run
 from experiment.runner import BEST, Runner, take_up
-from experiment.show import show
 
 FILM_SECONDS = 60
 CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
@@ -80,7 +78,7 @@ def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seco
     make = cache(settings.game.make)  # all evaluations play in the same environments: these may take long to start
 
     def play(episodes: int, cap: int, watch: Callable[[int], None]) -> dict[str, Any]:
-        return evaluate(make, algorithm.act, settings.frames, episodes, CHOOSING_SEED, cap, watch)
+        return evaluate(make, algorithm.policy, settings.frames, episodes, CHOOSING_SEED, cap, watch)
 
     if hasattr(algorithm, "replay"):
         print(f"the replay takes {algorithm.replay.memory / 1e6:,.1f} MB of memory", file=sys.stderr)
@@ -97,16 +95,13 @@ def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seco
 def _judge(run: Any, config: Any, env: str, quiet: bool) -> None:
     """Evaluate the best policy for good, and film it."""
     player = load_player(run.path, env=env)
-    game, frames = player.settings.game, player.settings.frames
     print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
     with Progress(config.final_episodes, quiet=quiet) as progress:
-        result = evaluate(game.make, player.act, frames, config.final_episodes, 0, config.final_cap, progress.update)
-    result = {**game.about, **result}
+        result = player.evaluate(config.final_episodes, 0, config.final_cap, progress.update)
     save_evaluation(run.path / "evaluation.json", result)
     print(one_line(result), file=sys.stderr)
     try:
-        shown, rate = show(game, player.act, frames), game.fps
-        film((frame.picture for frame in islice(shown, FILM_SECONDS * rate)), run.path / "best.mp4", rate)
+        film(player.pictures(FILM_SECONDS), run.path / "best.mp4", player.settings.game.fps)
         if (run.path / BEST).exists():  # a run that the clock stopped at once has evaluated nothing on its way
             film_progress(run, env)
     except (UserError, EnvFailure, ValueError) as error:  # what was learned is there

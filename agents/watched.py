@@ -16,7 +16,7 @@ def contender(path: Path, player: Player) -> Contender:
     renew = _renewing(path, player) if (path / CONFIG).is_file() else None  # a checkpoint stays as it is
     name = path.resolve().name if renew else f"{_run_of(path)} {player.steps:,}"
     return Contender(
-        name, player.act, player.settings.frames, looks_of(player.act, player.settings.eyes.trained), renew
+        name, player.policy, player.settings.frames, looks_of(player.policy, player.settings.eyes.trained), renew
     )
 
 
@@ -45,7 +45,7 @@ def _renewing(path: Path, player: Player) -> Callable[[], tuple[GreedyPolicy | N
             return None, f"{path} holds another run now; the agent plays on as it was"
         note = f"a newer policy, of {newer.steps:,} steps" if newer.steps != steps else ""
         steps = newer.steps
-        return newer.act, note
+        return newer.policy, note
 
     return renew
 

@@ -29,7 +29,7 @@ from envs.scene import compiled
 from envs.stack import FrameStack
 from experiment.command import main_line
 from experiment.errors import UserError
-from experiment.evaluate import FRESH
+from experiment.evaluate import fresh_seeds
 from play import SHIPPED
 
 FRAME_SKIP = 2
@@ -106,7 +106,7 @@ def play_with_planner(settings: Settings) -> list[int]:
     """Let the planner play, gliding wherever that can be survived; returns the scores."""
     n, rules = settings.episodes, FLAPPY_BIRD.rules("classic")
     envs = GameVectorEnv(FLAPPY_BIRD, n, "classic", FRAME_SKIP, score_cap=settings.score_cap)
-    _, info = envs.reset(seed=FRESH + settings.seed * 1_000_003)
+    _, info = envs.reset(seed=fresh_seeds(settings.seed, n))
     over, scores, actions = np.zeros(n, np.bool_), np.zeros(n, np.int64), np.zeros(n, np.int64)
     while not over.all():
         for i in np.flatnonzero(~over):
@@ -122,14 +122,14 @@ def deaths(player: Player, settings: Settings) -> list[list[NDArray[Any]]]:
     """Play greedily; returns, for every game that ended in a death, its states at each decision."""
     n = settings.episodes
     envs = player.settings.game.make(n, score_cap=settings.score_cap)
-    observations, info = envs.reset(seed=FRESH + settings.seed * 1_000_003)
+    observations, info = envs.reset(seed=fresh_seeds(settings.seed, n))
     stack, over = FrameStack(player.settings.frames, observations), np.zeros(n, np.bool_)
     pasts: list[list[NDArray[Any]]] = [[] for _ in range(n)]
     died = []
     while not over.all():
         for i in np.flatnonzero(~over):
             pasts[i].append(info["state"][i].copy())
-        actions = player.act(torch.from_numpy(stack.stacks)).cpu().numpy()
+        actions = player.policy(torch.from_numpy(stack.stacks)).cpu().numpy()
         observations, _, terminated, truncated, info = envs.step(actions)
         stack.push(observations, np.zeros(n, np.bool_))
         died += [int(i) for i in np.flatnonzero(terminated & ~over)]

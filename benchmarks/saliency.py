@@ -27,7 +27,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from agents.actor_critic import RecurrentActorCritic
 from agents.build import Player, load_player
 from agents.saliency import METHODS, preference
 from benchmarks.common import machine, print_json
@@ -35,7 +34,7 @@ from envs import FLAPPY_BIRD, GameVectorEnv
 from envs.stack import FrameStack
 from experiment.command import main_line
 from experiment.errors import UserError
-from experiment.evaluate import FRESH, bootstrap_interval
+from experiment.evaluate import bootstrap_interval, fresh_seeds
 from play import SHIPPED
 
 SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)  # of all pixels, replaced one after the other
@@ -88,14 +87,14 @@ def take_moments(player: Player, settings: Settings, pictures: int = 0) -> Momen
     n, frames, rng = settings.games, player.settings.frames, np.random.default_rng(settings.seed)
     envs = player.settings.game.make(n, render_mode="rgb_array" if pictures else None)
     assert isinstance(envs, GameVectorEnv)
-    observations, info = envs.reset(seed=FRESH + settings.seed * 1_000_003)
+    observations, info = envs.reset(seed=fresh_seeds(settings.seed, n))
     stack, boxes = FrameStack(frames, observations), [info["boxes"]] * frames
     # A reservoir (Vitter 1985): of all decisions of a kind so far each has the same chance to be in it.
     kept: dict[tuple[int, int], list[Any]] = {(game, action): [] for game in range(n) for action in range(2)}
     counts = np.zeros((n, 2), np.int64)
     age = np.zeros(n, np.int64)
     for _ in range(WARM_UP + DECISIONS):
-        actions = player.act(torch.from_numpy(stack.stacks)).cpu().numpy()
+        actions = player.policy(torch.from_numpy(stack.stacks)).cpu().numpy()
         shown = envs.render() if pictures else None
         for game in np.flatnonzero((age >= WARM_UP) & ~envs.over):
             slots = kept[int(game), int(actions[game])]
@@ -214,12 +213,12 @@ def maps_of(method: Callable[..., Tensor], network: nn.Module, observations: Ten
 
 def examine(player: Player, moments: Moments, shuffles: int, seed: int) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Ask all maps; returns what they answered, with whether each of the agent's passes, and the agent's maps."""
-    judge = Judge(player.act.network, moments)
+    judge = Judge(player.policy.network, moments)
     uniform, contrast = judge.ask(torch.ones_like(judge.contrast)), judge.ask(judge.contrast)
-    networks = [shuffled(player.act.network, seed * 1_000_003 + i) for i in range(shuffles)]
+    networks = [shuffled(player.policy.network, seed * 1_000_003 + i) for i in range(shuffles)]
     maps, methods = {}, {}
     for name, method in METHODS.items():
-        maps[name] = maps_of(method, player.act.network, moments.observations)
+        maps[name] = maps_of(method, player.policy.network, moments.observations)
         agent = judge.ask(maps[name])
         others = [judge.ask(maps_of(method, network, moments.observations)) for network in networks]
         methods[name] = {
@@ -322,7 +321,7 @@ def main(argv: list[str]) -> int:
     game = player.settings.game
     if not game.ours or game.game is not FLAPPY_BIRD:
         raise UserError(f"the boxes that decide are known of Flappy Bird only, not of {game.env}")
-    if isinstance(player.act.network, RecurrentActorCritic):
+    if player.policy.recurrent:
         raise UserError("what an agent with a memory decides does not hang on the picture alone; this looks at others")
     moments = take_moments(player, settings, pictures=1 if settings.picture else 0)
     answer, maps = examine(player, moments, settings.shuffles, settings.seed)

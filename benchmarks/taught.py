@@ -30,6 +30,7 @@ from envs.scene import compiled
 from experiment.command import main_line
 from experiment.errors import UserError
 from experiment.evaluate import evaluate, one_line
+from experiment.policy import Plain
 from perception import EncoderSpec, make_encoder
 from perception.encoder import Encoder
 
@@ -136,11 +137,11 @@ def main(argv: list[str]) -> int:
         raise UserError(str(error)) from error
 
     @torch.no_grad()
-    def act(observations: Tensor) -> Tensor:
+    def choose(observations: Tensor) -> Tensor:
         best: Tensor = student(observations).argmax(-1)
         return best
 
-    result = evaluate(GameConfig(frame_skip=FRAME_SKIP).make, act, student.encoder.spec.frames)
+    result = evaluate(GameConfig(frame_skip=FRAME_SKIP).make, Plain(choose), student.encoder.spec.frames)
     if settings.json:
         about = {"benchmark": "taught", **vars(settings), "machine": machine("torch", "numba"), "last_loss": loss}
         print_json(about | {key: value for key, value in result.items() if key != "scores"})

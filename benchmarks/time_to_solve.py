@@ -30,7 +30,6 @@ from benchmarks.common import machine, print_json
 from experiment import checkpoint
 from experiment.command import main_line, parse
 from experiment.errors import UserError
-from experiment.evaluate import evaluate
 from experiment.metrics import FILE, read_metrics
 
 EPISODES = 100
@@ -87,7 +86,7 @@ def judge(player: Player, cap: int, share: float | None = None) -> dict[str, Any
             raise _HopelessError
 
     try:
-        return evaluate(game.make, player.act, player.settings.frames, EPISODES, 2, cap, watch)
+        return player.evaluate(EPISODES, 2, cap, watch)
     except _HopelessError:
         return None
 

@@ -8,19 +8,24 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files
 from experiment.errors import explain
+from experiment.policy import Policy
 
 FRESH = 2**33  # evaluation seeds lie from here on; training draws seeds below 2**32
 
 
+def fresh_seeds(seed: int, episodes: int) -> list[int]:
+    """Return a seed for each episode of an evaluation; evaluations of different seeds share none."""
+    return [FRESH + seed * 1_000_003 + i for i in range(episodes)]
+
+
 def evaluate(
     make_envs: Callable[..., Any],
-    act: Callable[[Tensor], Tensor],
+    policy: Policy,
     frames: int,
     episodes: int = 100,
     seed: int = 0,
@@ -34,7 +39,7 @@ def evaluate(
 
     Args:
         make_envs: called with num_envs and score_cap; returns the vector env, which may have played before.
-        act: the policy, uint8 [n, frames, height, width] to int64 [n]; greedy if the result is to be.
+        policy: who plays; greedy if the result is to be.
         frames: frames in a stack.
         episodes: number of episodes.
         seed: evaluations of different seeds share no episode.
@@ -50,16 +55,16 @@ def evaluate(
         EnvFailure: if an environment fails and is not made anew, or all of them did.
     """
     envs = make_envs(num_envs=episodes, score_cap=score_cap)
-    observations, info = envs.reset(seed=[FRESH + seed * 1_000_003 + i for i in range(episodes)])
+    observations, info = envs.reset(seed=fresh_seeds(seed, episodes))
     stack = FrameStack(frames, observations)
-    act, everyone = begin(act, episodes)
+    policy = policy.begin(episodes)
     playing, lost = np.ones(episodes, np.bool_), np.zeros(episodes, np.bool_)
     scores, steps = np.zeros(episodes), 0
     actions = np.zeros(episodes, np.int64)
     while playing.any():
         steps += int(playing.sum())
-        asked = np.ones_like(playing) if everyone else playing
-        actions[asked] = act(torch.from_numpy(stack.stacks[asked])).cpu().numpy()
+        asked = np.ones_like(playing) if policy.recurrent else playing
+        actions[asked] = policy(torch.from_numpy(stack.stacks[asked])).cpu().numpy()
         observations, _, terminated, truncated, info = envs.step(actions)
         stack.push(observations, np.zeros(episodes, np.bool_))
         lost |= playing & info.get("interrupted", False)
@@ -75,12 +80,6 @@ def evaluate(
         raise EnvFailure("no episode came to an end: all their environments failed")
     result = summarize(scores[~lost], score_cap) | {"episodes": episodes, "seed": seed, "steps": steps}
     return result | {"episodes": episodes - int(lost.sum()), "interrupted": int(lost.sum())} if lost.any() else result
-
-
-def begin(act: Any, games: int) -> tuple[Callable[[Tensor], Tensor], bool]:
-    """Begin episodes with a policy; returns (it, whether it remembers and so must be asked about all games)."""
-    begun = act.begin(games) if hasattr(act, "begin") else act
-    return begun, begun is not act
 
 
 def one_line(result: dict[str, Any]) -> str:

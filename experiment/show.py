@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs.stack import FrameStack
-from experiment.evaluate import FRESH, begin
-from experiment.thought import Thought
+from experiment.evaluate import fresh_seeds
+from experiment.policy import Policy
 
 Look = Callable[[Any, Tensor], NDArray[Any] | None]
 """What is to be seen of an agent besides its answers: (policy, [1, frames, height, width]) to an array, or nothing."""
@@ -77,23 +76,23 @@ class Episode:
 
     Args:
         game: what is played, an `agents.game.GameConfig`.
-        policy: the agent, as `agents.learner.GreedyPolicy`; None if only a person plays.
+        policy: the agent; None if only a person plays.
         frames: frames in a stack.
         seed: which episode.
         score_cap: where the episode ends; None for no cap.
     """
 
-    def __init__(self, game: Any, policy: Any, frames: int, seed: int, score_cap: int | None = None) -> None:
+    def __init__(self, game: Any, policy: Policy | None, frames: int, seed: int, score_cap: int | None = None) -> None:
         self._envs = game.make(1, score_cap=score_cap, frame_skip=1, render_mode="rgb_array")
         self._frames, self._decision_frames = frames, game.decision_frames
         self._same = np.zeros(1, np.bool_)
         self.begin(policy, seed)
 
-    def begin(self, policy: Any, seed: int) -> None:
+    def begin(self, policy: Policy | None, seed: int) -> None:
         """Begin another episode, perhaps with another policy."""
-        self._observations, info = self._envs.reset(seed=[FRESH + seed * 1_000_003])
+        self._observations, info = self._envs.reset(seed=fresh_seeds(seed, 1))
         self._stack = FrameStack(self._frames, self._observations)
-        self._policy: Any = None if policy is None else begin(policy, 1)[0]
+        self._policy = policy.begin(1) if policy else None
         self.moment = Moment(self._envs.render()[0], info["score"][0].item(), False)
 
     def step(self, hand: int | None = None, looks: Mapping[str, Look] | None = None) -> Moment:
@@ -111,7 +110,7 @@ class Episode:
         if self._policy is not None and before.frame % self._decision_frames == 0:
             if before.frame:
                 self._stack.push(self._observations, self._same)
-            decision, decided = self._decide(looks or {}), True
+            decision, decided = self._decide(self._policy, looks or {}), True
         if hand is not None:
             action = hand
         elif decision is None:
@@ -132,8 +131,8 @@ class Episode:
         )
         return self.moment
 
-    def _decide(self, looks: Mapping[str, Look]) -> Decision:
-        thought: Thought = self._policy.think(torch.from_numpy(self._stack.stacks))
+    def _decide(self, policy: Policy, looks: Mapping[str, Look]) -> Decision:
+        thought = policy.think(torch.from_numpy(self._stack.stacks))
         decision = Decision(
             observation=self._stack.stacks[0].copy(),
             action=int(thought.actions[0]),
@@ -153,16 +152,9 @@ class Episode:
         self._envs.close()
 
 
-def show(
-    game: Any,
-    act: Callable[[Tensor], Tensor],
-    frames: int,
-    seed: int = 0,
-    score_cap: int | None = None,
-) -> Iterator[Moment]:
-    """Play one episode with a policy that need not tell its thoughts; arguments as of `Episode`."""
-    begun, _ = begin(act, 1)
-    episode = Episode(game, SimpleNamespace(think=lambda seen: Thought(begun(seen).cpu())), frames, seed, score_cap)
+def show(game: Any, policy: Policy, frames: int, seed: int = 0, score_cap: int | None = None) -> Iterator[Moment]:
+    """Play one episode; arguments as of `Episode`."""
+    episode = Episode(game, policy, frames, seed, score_cap)
     yield episode.moment
     while not episode.moment.over:
         yield episode.step()

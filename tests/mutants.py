@@ -221,8 +221,8 @@ MUTANTS = (
     Mutant(
         "an evaluation sets torch's seed",
         "experiment/evaluate.py",
-        "    act, everyone = begin(act, episodes)\n",
-        "    act, everyone = begin(act, episodes)\n    torch.manual_seed(seed)\n",
+        "    policy = policy.begin(episodes)\n",
+        "    policy = policy.begin(episodes)\n    torch.manual_seed(seed)\n",
         "experiment/test_evaluate.py::test_nothing_global_is_touched",
     ),
     # PPO's ratio is not to the policy that played.

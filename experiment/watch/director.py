@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from experiment.policy import Policy
 from experiment.show import Decision, Episode, Look
 from experiment.watch.compose import picture
 from experiment.watch.scene import PAST, USUAL, Scene, Seat
@@ -18,7 +19,7 @@ class Contender:
 
     Attributes:
         name: of the run, or "you".
-        policy: the agent, as `agents.learner.GreedyPolicy`; None for a person.
+        policy: the agent, None for a person.
         frames: frames in a stack.
         looks: "maps", float32 [channels, height, width]; "eyes", a picture, uint8 [height, width, 3]; and saliency maps
             by any other name, float32 [height, width] from 0 on.
@@ -27,7 +28,7 @@ class Contender:
     """
 
     name: str
-    policy: Any = None
+    policy: Policy | None = None
     frames: int = 1
     looks: Mapping[str, Look] = field(default_factory=dict)
     renew: Callable[[], tuple[Any, str]] | None = None

@@ -58,7 +58,7 @@ def mean_score(agent: Any, game: Game) -> float:
     def games(**settings: Any) -> GameVectorEnv:
         return GameVectorEnv(game, size=(game.height, game.width), **settings)
 
-    return float(evaluate(games, agent.act, 1, 200, score_cap=None)["score_mean"])
+    return float(evaluate(games, agent.policy, 1, 200, score_cap=None)["score_mean"])
 
 
 def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:

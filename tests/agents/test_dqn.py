@@ -269,11 +269,11 @@ def test_acting_is_greedy_and_changes_nothing(variant: dict[str, Any]) -> None:
     ]
     torch_rng, own_rng = torch.get_rng_state(), repr(agent.rng.bit_generator.state)
     generator, noise = agent.generator.get_state(), agent.noise
-    actions = agent.act(observations)
-    assert torch.equal(actions, agent.act(observations))
+    actions = agent.policy(observations)
+    assert torch.equal(actions, agent.policy(observations))
     assert actions.shape == (300,)
     assert set(actions.tolist()) == {0, 1}
-    assert torch.equal(actions[:7], agent.act(observations[:7]))
+    assert torch.equal(actions[:7], agent.policy(observations[:7]))
     assert same(before, agent.state_dict())
     assert modes == [
         module.training for network in (agent.learner.network, agent.learner.average) for module in network.modules()

@@ -138,8 +138,8 @@ def test_a_run_goes_on_and_plays_by_its_folder_alone(algorithm: str, saved: Path
         assert same(now, handed_on(encoders(resumed)[0], wanted)) == (mode == "frozen")
         observations = torch.randint(256, (50, 3, 84, 84), dtype=torch.uint8)
         player = load_player(run.path)
-        assert "eyes" not in looks_of(player.act, player.settings.eyes.trained)
-        assert torch.equal(player.act(observations), agent.act(observations))
+        assert "eyes" not in looks_of(player.policy, player.settings.eyes.trained)
+        assert torch.equal(player.policy(observations), agent.policy(observations))
 
 
 def test_freezing_leaves_the_features_and_the_names() -> None:
@@ -302,7 +302,7 @@ def test_in_sb3_too_and_its_own_file_can_be_loaded(algorithm: str, saved: Path, 
     agent.export(tmp_path)
     loaded = getattr(stable_baselines3, algorithm[4:].upper()).load(tmp_path / "sb3.zip", device="cpu")
     observations = torch.randint(256, (20, 3, 84, 84), dtype=torch.uint8)
-    assert loaded.predict(observations.numpy(), deterministic=True)[0].tolist() == agent.act(observations).tolist()
+    assert loaded.predict(observations.numpy(), deterministic=True)[0].tolist() == agent.policy(observations).tolist()
 
 
 def test_what_does_not_fit_is_told_in_one_line(saved: Path, tmp_path: Path) -> None:

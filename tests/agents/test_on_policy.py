@@ -52,13 +52,13 @@ def test_acting_is_greedy_and_changes_nothing(name: str) -> None:
     before = copy(agent.state_dict())
     modes = [module.training for network in networks for module in network.modules()]
     torch_rng, numpy_rng = torch.get_rng_state(), repr(np.random.get_state())
-    actions = agent.act(observations)
+    actions = agent.policy(observations)
     assert torch.equal(actions, wanted)
-    assert torch.equal(actions, agent.act(observations))
+    assert torch.equal(actions, agent.policy(observations))
     assert actions.shape == (300,)
     assert not actions.requires_grad
     assert set(actions.tolist()) == {0, 1}
-    assert torch.equal(actions[:7], agent.act(observations[:7]))
+    assert torch.equal(actions[:7], agent.policy(observations[:7]))
     assert same(before, agent.state_dict())
     assert modes == [module.training for network in networks for module in network.modules()]
     assert torch.equal(torch_rng, torch.get_rng_state())
@@ -96,7 +96,7 @@ def test_evaluating_on_the_way_changes_nothing(name: str) -> None:
     observations = torch.randint(256, (64, 2, 84, 84), dtype=torch.uint8)
     for _ in range(3):
         alone.iterate()
-        watched.act(observations)
+        watched.policy(observations)
         watched.iterate()
     assert same(alone.state_dict(), watched.state_dict())
 

@@ -113,10 +113,10 @@ def test_acting_is_greedy_and_changes_nothing(kind: str, tmp_path: Path, capfd: 
     before = copy(agent.state_dict())
     modes = [module.training for module in agent.model.policy.modules()]
     torch_rng, numpy_rng = torch.get_rng_state(), repr(np.random.get_state())
-    actions = agent.act(observations)
+    actions = agent.policy(observations)
     assert actions.dtype == torch.int64
     assert set(actions.tolist()) == {0, 1}
-    assert torch.equal(actions[:7], agent.act(observations[:7]))
+    assert torch.equal(actions[:7], agent.policy(observations[:7]))
     assert same(before, agent.state_dict())
     assert modes == [module.training for module in agent.model.policy.modules()]
     assert torch.equal(torch_rng, torch.get_rng_state())

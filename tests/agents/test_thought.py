@@ -139,7 +139,7 @@ def test_the_shipped_agent_tells(tmp_path: Path) -> None:
     from play import SHIPPED
 
     player = load_player(SHIPPED, "cpu")
-    thought = player.act.think(observations(4))
+    thought = player.policy.think(observations(4))
     assert thought.probable
     assert thought.values is not None
     assert thought.values.shape == (4,)

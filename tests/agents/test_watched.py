@@ -27,13 +27,13 @@ def test_a_newer_policy_is_taken_once(run: Path) -> None:
     player = load_player(run, "cpu")
     watched = contender(run, player)
     assert (watched.name, watched.frames) == ("mine", 2)
-    assert watched.policy is player.act
+    assert watched.policy is player.policy
     assert watched.renew is not None
     assert watched.renew() == (None, "")
     change(run, 1234567)
     policy, note = watched.renew()
     assert note == "a newer policy, of 1,234,567 steps"
-    difference = policy.network.policy.bias - player.act.network.policy.bias
+    difference = policy.network.policy.bias - player.policy.network.policy.bias
     assert torch.equal(difference, torch.ones(2))
     assert watched.renew() == (None, "")
 

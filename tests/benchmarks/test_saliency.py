@@ -56,7 +56,7 @@ def test_moments_are_half_flaps_and_of_all_games(player: Player, moments: Moment
     assert moments.observations.shape == (32, 2, 84, 84)
     assert moments.inside.shape == (32, 84, 84)
     assert np.bincount(moments.games).tolist() == [2] * 16
-    flaps = player.act(moments.observations).view(16, 2)
+    flaps = player.policy(moments.observations).view(16, 2)
     assert (flaps[:, 0] == 0).all()
     assert (flaps[:, 1] == 1).all()
     again = take_moments(player, SETTINGS)
@@ -86,18 +86,18 @@ def test_the_boxes_of_the_bird_and_the_next_pipes(pipes: list[tuple[int, int]], 
 
 
 def test_shuffling_keeps_the_numbers_and_leaves_the_agent_alone(player: Player) -> None:
-    before = {name: value.clone() for name, value in player.act.network.state_dict().items()}
-    other = dict(shuffled(player.act.network, 1).named_parameters())
-    for name, weight in player.act.network.named_parameters():
+    before = {name: value.clone() for name, value in player.policy.network.state_dict().items()}
+    other = dict(shuffled(player.policy.network, 1).named_parameters())
+    for name, weight in player.policy.network.named_parameters():
         assert torch.equal(weight, before[name])
         assert torch.equal(weight.flatten().sort().values, other[name].flatten().sort().values)
     assert not torch.equal(other["policy.weight"], before["policy.weight"])
-    again = dict(shuffled(player.act.network, 1).named_parameters())
+    again = dict(shuffled(player.policy.network, 1).named_parameters())
     assert all(torch.equal(again[name], weight) for name, weight in other.items())
 
 
 def test_what_a_judge_says_of_maps_that_are_known(player: Player, moments: Moments) -> None:
-    judge = Judge(player.act.network, moments)
+    judge = Judge(player.policy.network, moments)
     inside = judge.ask(moments.inside.float())
     assert inside["inside"] == pytest.approx(np.ones(16))
     even = judge.ask(torch.ones(32, 84, 84))

@@ -79,22 +79,22 @@ def test_the_window_shows_what_an_encoder_tells(way: str, shape: tuple[int, ...]
     short = [*TINY, "--total-steps", "64", "--evaluate-seconds", "0", "--out", "run", "--quiet"]
     assert train.main([*short, "--encoder", f"runs/{way}{'/encoder' if way == 'sup' else ''}"]) == 0
     player = load_player(Path("run"))
-    looks = looks_of(player.act, player.settings.eyes.trained)
+    looks = looks_of(player.policy, player.settings.eyes.trained)
     stacks = Dataset(Path("data/flappy"), player.settings.frames).splits["test"].batch(np.arange(1)).observations
-    picture = looks["eyes"](player.act, stacks)
+    picture = looks["eyes"](player.policy, stacks)
     assert picture is not None
     assert picture.shape == shape
     assert picture.dtype == np.uint8
     assert picture.std() > 5
     mine = load_way(Path("runs", way))[0]
     before = mine.retell(stacks)
-    mine.encoder.load_state_dict(player.act.network.encoder.state_dict())
+    mine.encoder.load_state_dict(player.policy.network.encoder.state_dict())
     assert (mine.retell(stacks) == picture).all()
     if way == "vae":
         assert (before != picture).any()
-    assert "eyes" not in looks_of(player.act)
+    assert "eyes" not in looks_of(player.policy)
     shutil.rmtree(Path("runs", way))
-    assert "eyes" not in looks_of(player.act, player.settings.eyes.trained)
+    assert "eyes" not in looks_of(player.policy, player.settings.eyes.trained)
 
 
 def test_a_run_goes_on(folder: Path) -> None:

@@ -78,9 +78,9 @@ def test_what_plays_is_what_trained(algorithm: str, learner: dict[str, Any], tmp
     checkpoint.save(run.checkpoint(agent.steps), agent.state_dict(), {"steps": agent.steps, "seconds": 0.0})
     player = load_player(run.path)
     observations = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (512, 2, 84, 84), np.uint8))
-    actions = agent.act(observations)
+    actions = agent.policy(observations)
     assert set(actions.tolist()) == {0, 1}
-    assert torch.equal(player.act(observations), actions)
+    assert torch.equal(player.policy(observations), actions)
     assert player.steps == agent.steps
 
 
@@ -103,7 +103,7 @@ def test_a_film_with_overlays(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert large.shape == (1024, 1152, 3)
     # The game's own pixels lie on the left, at twice the size each in a block of four.
     assert (large[:, :576] == bare[:, :288].repeat(2, 0).repeat(2, 1)).all()
-    game = list(islice(show(GameConfig(), load_player(run).act, 2), 15))[-1].picture
+    game = list(islice(show(GameConfig(), load_player(run).policy, 2), 15))[-1].picture
     assert (bare[:, :288] == game).all()
     assert (full[130:480, 288:] != bare[130:480, 288:]).mean() > 0.2
 

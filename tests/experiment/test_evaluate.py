@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from envs import FLAPPY_BIRD, AdaptedVectorEnv, GameVectorEnv
 from experiment.evaluate import bootstrap_interval, evaluate, one_line, save_evaluation
+from experiment.policy import Plain
 from experiment.show import show
 
 SCORES = (4, 0, 9, 2, 2)
@@ -67,7 +68,7 @@ def act(stacks: torch.Tensor) -> torch.Tensor:
 
 def test_every_game_plays_one_episode() -> None:
     told: list[int] = []
-    result = evaluate(Scripted, act, 3, episodes=5, score_cap=None, watch=told.append)
+    result = evaluate(Scripted, Plain(act), 3, episodes=5, score_cap=None, watch=told.append)
     assert result["scores"] == list(SCORES)
     assert result["score_mean"] == 17 / 5
     assert result["score_median"] == 2
@@ -80,7 +81,7 @@ def test_every_game_plays_one_episode() -> None:
 
 
 def test_the_cap_ends_an_episode_and_is_counted() -> None:
-    result = evaluate(Scripted, act, 3, episodes=5, score_cap=4)
+    result = evaluate(Scripted, Plain(act), 3, episodes=5, score_cap=4)
     assert result["scores"] == [4, 0, 4, 2, 2]
     assert result["score_cap"] == 4
     assert result["reached_cap"] == 2 / 5
@@ -92,11 +93,11 @@ def test_seeds_are_fresh() -> None:
     """Training draws seeds below 2^32; see --seed. No two evaluations share one."""
     seen: list[int] = []
     for seed in (0, 1, 2, 77):
-        evaluate(Scripted, act, 3, episodes=50, seed=seed)
+        evaluate(Scripted, Plain(act), 3, episodes=50, seed=seed)
         seen += Scripted.seeds
     assert len(set(seen)) == 4 * 50
     assert min(seen) > 2**32 + 10**6  # game i of a training takes its seed + i
-    evaluate(Scripted, act, 3, episodes=50, seed=2)
+    evaluate(Scripted, Plain(act), 3, episodes=50, seed=2)
     assert Scripted.seeds == seen[100:150]
 
 
@@ -121,9 +122,9 @@ class Metronome:
 @pytest.mark.parametrize(("seed", "cap"), [(0, 4), (3, 2)])
 def test_what_is_shown_is_what_is_evaluated(seed: int, cap: int) -> None:
     one, other = Metronome(), Metronome()
-    result = evaluate(flappy, one, 2, 1, seed=seed, score_cap=cap)
+    result = evaluate(flappy, Plain(one), 2, 1, seed=seed, score_cap=cap)
     assert result["scores"] == [cap]
-    frames = list(show(SimpleNamespace(make=flappy, decision_frames=2), other, 2, seed, cap))
+    frames = list(show(SimpleNamespace(make=flappy, decision_frames=2), Plain(other), 2, seed, cap))
     assert frames[-1].score == cap
     assert [frame.over for frame in frames] == [False] * (len(frames) - 1) + [True]
     assert len(frames) - 1 == 60 + 36 * (cap - 1)  # the first pipe's middle passes at frame 60, then one every 36
@@ -135,7 +136,7 @@ def test_what_is_shown_is_what_is_evaluated(seed: int, cap: int) -> None:
 
 def test_nothing_global_is_touched() -> None:
     torch_rng, numpy_rng = torch.get_rng_state(), repr(np.random.get_state())
-    evaluate(flappy, Metronome(), 2, 3, score_cap=1)
+    evaluate(flappy, Plain(Metronome()), 2, 3, score_cap=1)
     assert torch.equal(torch_rng, torch.get_rng_state())
     assert numpy_rng == repr(np.random.get_state())
 
@@ -155,7 +156,7 @@ def test_intervals_of_known_cases() -> None:
 
 
 def test_words_and_file(tmp_path: Path) -> None:
-    result = evaluate(Scripted, act, 3, episodes=5, score_cap=None)
+    result = evaluate(Scripted, Plain(act), 3, episodes=5, score_cap=None)
     low, high = result["score_ci95"]
     assert one_line(result) == f"score 3.4 (95% interval {low:.1f} to {high:.1f}), median 2"
     assert low < 3.4 < high
@@ -167,7 +168,12 @@ def test_words_and_file(tmp_path: Path) -> None:
 def test_others_environments_rest_when_their_episode_has_ended() -> None:
     """Each would fail at a second episode; the lengths are 5, 10 or 15 frames, whose rewards are -2 t."""
     result = evaluate(
-        partial(AdaptedVectorEnv, "tests.envs.screens:Once"), lambda seen: torch.zeros(len(seen)).long(), 1, 9, 0, None
+        partial(AdaptedVectorEnv, "tests.envs.screens:Once"),
+        Plain(lambda seen: torch.zeros(len(seen)).long()),
+        1,
+        9,
+        0,
+        None,
     )
     assert set(result["scores"]) == {-30, -110, -240}
     assert result["steps"] == sum({-30: 5, -110: 10, -240: 15}[score] for score in result["scores"])

@@ -1,6 +1,5 @@
 """What the window's tests share: agents of known answers, and a visitor who strikes keys."""
 
-from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
@@ -10,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from agents.game import GameConfig
+from experiment.policy import Plain, Thought
 from experiment.show import Moment, show
-from experiment.thought import Thought
 from experiment.watch.bests import Bests
 from experiment.watch.director import Contender, Director
 from experiment.watch.scene import USUAL, Scene
@@ -20,10 +19,11 @@ from experiment.watch.window import Viewing
 FOOT = 31  # units at the bottom of the panel in which the window writes words of its own
 
 
-class Glider:
+class Glider(Plain):
     """Never flaps; tells probabilities and values that tell the time of day."""
 
     def __init__(self) -> None:
+        super().__init__(lambda observations: torch.zeros(len(observations), dtype=torch.int64))
         self.asked = 0
 
     def think(self, observations: torch.Tensor) -> Thought:
@@ -63,7 +63,7 @@ LOOKS = {"maps": maps, "eyes": eyes, "corner": corner, "right": right}
 
 
 def agent(policy: Any = None, name: str = "glider", **more: Any) -> Contender:
-    return Contender(name, policy or Glider(), 2, LOOKS, **more)
+    return Contender(name, Glider(), 2, LOOKS, **more)
 
 
 def direct(
@@ -72,11 +72,8 @@ def direct(
     return Director(game or GameConfig(), list(contenders) or [agent()], seed, cap, overlays)
 
 
-def episode(seed: int, act: Callable[[torch.Tensor], torch.Tensor] | None = None) -> list[Moment]:
-    def glide(observations: torch.Tensor) -> torch.Tensor:
-        return torch.zeros(len(observations), dtype=torch.int64)
-
-    return list(show(GameConfig(), act or glide, 2, seed))
+def episode(seed: int) -> list[Moment]:
+    return list(show(GameConfig(), Glider(), 2, seed))
 
 
 def same(one: list[NDArray[np.uint8]], other: list[NDArray[np.uint8]]) -> bool:
