@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from experiment.command import main_line, parse
+from experiment.command import main_line, pairs, parse
 from experiment.errors import UserError
 
 LONGEST = 86_400  # seconds of a film
@@ -147,9 +148,20 @@ def _load(path: Path | None, command: Play) -> Any:
 
     player = load_player(path or _shipped(), command.device, command.env)
     game = player.settings.game
-    game.preset, game.env_arg = command.preset or game.preset, command.env_arg or game.env_arg
-    game.make(1)  # what does not fit is refused before anything is shown
+    trained = _spaces(game)
+    game.preset = command.preset or game.preset
+    look = pairs((*game.env_arg, *command.env_arg))
+    game.env_arg = tuple(f"{name}={value}" for name, value in look.items())
+    asked = _spaces(game)  # what does not fit is refused before anything is shown
+    if asked != trained:
+        words = " and ".join(f"{now}, not {then}" for now, then in zip(asked, trained, strict=True) if now != then)
+        raise UserError(f"this agent can't play {game.env} with {' '.join(command.env_arg)}: that has {words}")
     return player
+
+
+def _spaces(game: Any) -> tuple[str, str]:
+    envs = game.make(1)
+    return f"observations {list(envs.single_observation_space.shape)}", f"{envs.single_action_space.n} actions"
 
 
 def _shipped() -> Path:
@@ -218,7 +230,8 @@ def _judge(command: Play, player: Any) -> dict[str, Any]:
 def _evaluate(command: Play) -> int:
     from experiment.evaluate import one_line
 
-    result = _judge(command, _load(command.run, command))
+    with redirect_stdout(sys.stderr):  # whatever an environment prints is not the answer
+        result = _judge(command, _load(command.run, command))
     if command.json:
         print(json.dumps(result))
     else:
@@ -229,10 +242,10 @@ def _evaluate(command: Play) -> int:
 def _report(command: Play) -> int:
     """Write the page about a run."""
     from agents.report import write_report
-    from experiment.run import CONFIG, Run
+    from experiment.run import Run, run_folder
 
     player, given = _load(command.run, command), command.run or _shipped()
-    run = Run.open(next((parent for parent in (given, *given.parents[:2]) if (parent / CONFIG).is_file()), given))
+    run = Run.open(run_folder(given))
     path = Path(command.report or (run.path / "report.html" if command.run else "report.html"))
     watch = ["python", "play.py", *([str(command.run)] if command.run else [])]
     for flag, words in (("--env", [command.env]), ("--preset", [command.preset]), ("--env-arg", command.env_arg)):

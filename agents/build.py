@@ -28,7 +28,7 @@ from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.evaluate import evaluate
 from experiment.policy import Policy
-from experiment.run import CONFIG, Run
+from experiment.run import CONFIG, Run, run_folder
 from experiment.runner import BEST, RunnerConfig
 from experiment.settings import read
 from experiment.show import show
@@ -272,7 +272,7 @@ def load_player(path: Path, device: str = "auto", env: str | None = None) -> Pla
     Raises:
         UserError: if there is none, it is damaged, or it does not fit its own settings.
     """
-    given = next((parent for parent in (path, *path.parents[:2]) if (parent / CONFIG).is_file()), path)
+    given = run_folder(path)
     run = Run.open(given)
     if run.config.get("algorithm", "").startswith("encoder-"):
         raise UserError(f"{run.path} is an encoder's run, which can't play; hand it to an agent: --encoder {run.path}")

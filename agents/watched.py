@@ -7,22 +7,17 @@ from agents.build import Player, Settings, load_player
 from agents.learner import GreedyPolicy
 from agents.looks import looks_of
 from experiment.errors import UserError
-from experiment.run import CONFIG, Run
+from experiment.run import CONFIG, Run, run_folder
 from experiment.watch.director import Contender
 
 
 def contender(path: Path, player: Player) -> Contender:
     """Let the agent of a run's folder, or of one of its checkpoints, play in the window."""
     renew = _renewing(path, player) if (path / CONFIG).is_file() else None  # a checkpoint stays as it is
-    name = path.resolve().name if renew else f"{_run_of(path)} {player.steps:,}"
+    name = path.resolve().name if renew else f"{run_folder(path.resolve()).name} {player.steps:,}"
     return Contender(
         name, player.policy, player.settings.frames, looks_of(player.policy, player.settings.eyes.trained), renew
     )
-
-
-def _run_of(path: Path) -> str:
-    path = path.resolve()
-    return next((parent.name for parent in path.parents[:2] if (parent / CONFIG).is_file()), path.name)
 
 
 def _renewing(path: Path, player: Player) -> Callable[[], tuple[GreedyPolicy | None, str]]:

@@ -1,6 +1,5 @@
 """Anyone's Gymnasium environment, many at once, with the face of our own games."""
 
-import contextlib
 import logging
 import os
 import time
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from envs.atari import Atari, wishes
 from envs.guest import EnvFailure, Guest
 from envs.hosts import Failure, Here, Host, Results, Workers
+from envs.registry import FAULTS
 from envs.screen import Screen
 from envs.worker import RESET, REST, Plan
 
@@ -99,6 +99,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         make = partial(Guest, env_id, settings, screen, render_mode)
         first = make()
         self.single_observation_space = first.observation_space
+        self._actions = first.actions
         self.single_action_space = spaces.Discrete(first.actions)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
@@ -157,7 +158,16 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
     def step(
         self, actions: Any, out: NDArray[Any] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Step every environment; arguments and results as in `GameVectorEnv.step`."""
+        """Step every environment; arguments and results as in `GameVectorEnv.step`.
+
+        Raises:
+            ValueError: if actions are not as many integers as environments, or no such actions.
+        """
+        actions, last = np.asarray(actions), self._actions - 1
+        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
+            raise ValueError(f"actions must be {self.num_envs} integers, not {actions.dtype} {list(actions.shape)}")
+        if actions.min() < 0 or actions.max() > last:
+            raise ValueError(f"actions must be within 0 and {last}, not {actions.min()} .. {actions.max()}")
         n, resting, over = self.num_envs, self.resting, self.over & ~self.resting
         if out is None:
             out = np.empty((n, *self._shape), self._dtype)
@@ -269,10 +279,9 @@ def useful_workers(guest: Guest, count: int, clock: Callable[[], float] = time.p
             if any(guest.step(int(rng.integers(guest.actions)), out)[1:]):
                 guest.reset(None, out)
             times.append(clock() - before)
-        guest.close()
-    except Exception:  # it is anybody's code
-        with contextlib.suppress(Exception):
-            guest.close()
+    except FAULTS:
         return workers
+    finally:
+        guest.close()
     step = float(np.median(times))
     return workers if count * step * (1 - 1 / workers) > SYNC_SECONDS else 0

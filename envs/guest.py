@@ -16,7 +16,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from envs.registry import user_module
+from envs.registry import FAULTS, user_module, words
 from envs.screen import Screen, Squares, gray, picture_size, shrink
 
 FAMILIES = {  # how ids begin whose packages register them only once these are imported, and how to install them
@@ -26,6 +26,7 @@ FAMILIES = {  # how ids begin whose packages register them only once these are i
     "BabyAI-": ("minigrid", "minigrid"),
     "FlappyBird-v0": ("flappy_bird_gymnasium", "flappy-bird-gymnasium"),
 }
+NUMBERS = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)  # what can be a state, or part of one
 MOST_ACTIONS = 4096  # combinations of a MultiDiscrete space, or of a Box's bins
 MANY_ACTIONS, MOST_BINS = 1000, 11  # up to which bins are made unasked
 SEEN = 200  # pixels that a picture which a person looks at has at least, about
@@ -43,11 +44,6 @@ class EnvFailure(RuntimeError):
     def __init__(self, message: str, traceback: str = "") -> None:
         super().__init__(message)
         self.traceback = traceback
-
-
-def words(error: BaseException) -> str:
-    """Say what an error is, in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
 
 
 def names_code(env_id: str) -> bool:
@@ -119,10 +115,13 @@ def make_env(
                 settings = {"frameskip": 1, **settings}
             return gym.make(env_id, render_mode=render_mode, disable_env_checker=True, **settings)  # `Guest` checks
         env = maker(**settings, **({"render_mode": render_mode} if render_mode else {}))
-    except Exception as error:  # it is anybody's code
+    except FAULTS as error:
         raise ValueError(f"the environment {env_id!r} can't be made: {words(error)}") from error
     if not isinstance(env, gym.Env):
         raise ValueError(f"{env_id} makes {type(env).__name__}, which is no gymnasium.Env")
+    for name in ("observation_space", "action_space"):
+        if not isinstance(getattr(env, name, None), spaces.Space):
+            raise ValueError(f"{env_id} has no {name}")
     return env
 
 
@@ -182,6 +181,9 @@ class Guest:
             if count <= MOST_ACTIONS:
                 return count
         if isinstance(space, spaces.Box) and space.is_bounded():
+            with np.errstate(over="ignore"):
+                if not np.isfinite(space.high - space.low).all():
+                    raise ValueError(f"{self.env_id} takes {space}, whose bounds are too far apart for even steps")
             self._bins = bins(space, self.screen.bins)
             if (count := math.prod(map(len, self._bins))) <= MOST_ACTIONS:
                 return count
@@ -200,14 +202,14 @@ class Guest:
         self._squares: Squares | None = None
         if self.screen.pixels:
             try:
-                self.env.reset(seed=0)
+                self.env.reset()
                 self._picture = self._rendered().shape
-            except Exception as error:  # it is anybody's code
+            except FAULTS as error:
                 raise ValueError(f"{self.env_id} can't be seen as pixels: {words(error)}") from error
             size = self._picture[0], self._picture[1]
         elif len(pictures) > 1:
             raise ValueError(f"{self.env_id} shows more than one picture, {space}; try --pixels")
-        elif not space.is_np_flattenable:
+        elif not all(isinstance(part, NUMBERS) for _, part in parts):
             raise ValueError(f"{self.env_id} shows {space}, which is not of one size; try --pixels")
         elif pictures:
             ((self._place, self._picture, size),) = pictures
@@ -265,7 +267,7 @@ class Guest:
                 terminated = terminated or lost
             if terminated or truncated:
                 break
-            if screen.pool and left == 1:
+            if screen.pool and left == 1 and self._picture is not None:
                 before = self._look(observation).copy()
         if not np.isfinite(total):
             raise ValueError(f"the reward is {total}")
@@ -282,23 +284,24 @@ class Guest:
             picture = self._rendered()
             times = SEEN // max(picture.shape[:2])
             return picture.repeat(times, 0).repeat(times, 1) if times > 1 else picture
-        except Exception as error:  # it is anybody's code
+        except FAULTS as error:
             raise EnvFailure(f"{self.env_id} can't be shown: {words(error)}", traceback.format_exc()) from error
 
     def close(self) -> None:
-        """Close the environment."""
-        self.env.close()
+        """Close the environment. What fails at that is no reason to lose what was learned in it."""
+        with contextlib.suppress(*FAULTS):
+            self.env.close()
 
     def _action(self, action: int) -> Any:
         space = self.env.action_space
         if isinstance(space, spaces.MultiDiscrete):
-            return np.array(np.unravel_index(action, space.nvec)) + space.start
+            return (np.array(np.unravel_index(action, space.nvec)) + space.start).astype(space.dtype)
         if isinstance(space, spaces.Box):
             places = np.unravel_index(action, [len(positions) for positions in self._bins])
             numbers = [positions[place] for positions, place in zip(self._bins, places, strict=True)]
             return np.array(numbers, space.dtype).reshape(space.shape)
         assert isinstance(space, spaces.Discrete)
-        return action + space.start.item()
+        return space.start + action
 
     def _rendered(self) -> NDArray[np.uint8]:
         picture = self.env.render()
@@ -348,7 +351,7 @@ class Guest:
 
 
 def bins(space: spaces.Box, count: int = 0) -> list[NDArray[Any]]:
-    """Choose positions of a Box's numbers, from the lowest to the highest in even steps.
+    """Choose positions of a Box's numbers, from the lowest to the highest in even steps; integers are rounded to.
 
     Args:
         space: with bounds.
@@ -356,12 +359,13 @@ def bins(space: spaces.Box, count: int = 0) -> list[NDArray[Any]]:
             is 3. An odd number of positions has the middle among them, which is mostly rest.
 
     Returns:
-        positions [count] of each number.
+        positions of each number, [count]; fewer where there are not so many integers.
     """
     low, high = space.low.reshape(-1), space.high.reshape(-1)
     fitting = (k for k in range(MOST_BINS, 1, -2) if k ** len(low) <= MANY_ACTIONS)
     count = count or next(fitting, 3)
-    return [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
+    positions = [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
+    return [np.unique(np.rint(each)) for each in positions] if space.dtype.kind in "iu" else positions
 
 
 def _parts(space: spaces.Space[Any], path: Place = ()) -> Iterator[tuple[Place, spaces.Space[Any]]]:

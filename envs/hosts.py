@@ -22,10 +22,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.guest import Guest, words
+from envs.guest import Guest
+from envs.registry import FAULTS, words
 from envs.worker import RESET, REST, Plan, work
 
 MAKING_SECONDS = 60.0  # to start a process, import what it needs and make its environments: at least so long
+CLOSING_SECONDS = 2.0  # for a process to close its environments
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,16 @@ class Here:
                     self.guests[i].reset(seeds[i], out[i])
                 elif orders[i] != REST:
                     rewards[i], terminated[i], truncated[i] = self.guests[i].step(orders[i], out[i])
-            except Exception as error:
+            except FAULTS as error:
                 failures.append(Failure(range(i, i + 1), i, words(error), traceback.format_exc()))
         return failures
 
     def renew(self, failure: Failure) -> Failure | None:
         """See `Host`."""
-        with contextlib.suppress(Exception):
-            self.guests[failure.env].close()
+        self.guests[failure.env].close()
         try:
             self.guests[failure.env] = self._make()
-        except Exception as error:
+        except FAULTS as error:
             return Failure(failure.lost, failure.env, words(error), traceback.format_exc())
         return None
 
@@ -179,11 +180,16 @@ class _Worker:
                 seconds = 0.5  # it is written piece by piece, by a process that may have to wait for its turn
         return b"".join(pieces).decode(errors="replace")
 
+    def dismiss(self) -> None:
+        """Let it close its environments and end."""
+        self.connection.close()
+
     def end(self) -> None:
-        """End it at once."""
+        """End it, at the latest when it has had its time to close its environments."""
+        self.dismiss()
+        self.process.join(CLOSING_SECONDS)
         self.process.kill()
         self.process.join()
-        self.connection.close()
         self.traces.close()
 
 
@@ -221,7 +227,8 @@ class Workers:
         failures = self._wait(self._workers, max(seconds, MAKING_SECONDS))
         if failures:
             self.close()
-            raise ValueError(f"an environment can't be made in a process of its own: {failures[0].what}")
+            what = f"an environment can't be made in a process of its own: {failures[0].what}"
+            raise ValueError(f"{what}; --workers 0 makes it in this one")
 
     @property
     def processes(self) -> list[int]:
@@ -262,6 +269,7 @@ class Workers:
                 elif time.monotonic() - since > seconds and not worker.connection.poll():
                     del waiting[worker.connection]
                     where = worker.ask_where()
+                    worker.process.kill()
                     failures.append(self._failure(worker, -1, f"it did not answer within {seconds:g} seconds", where))
         return failures
 
@@ -285,6 +293,8 @@ class Workers:
 
 
 def _end(workers: list[_Worker]) -> None:
+    for worker in workers:
+        worker.dismiss()
     for worker in workers:
         worker.end()
 

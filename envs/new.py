@@ -1,6 +1,7 @@
 """Begin a game of your own: `python -m envs.new my_game [--out FOLDER]` writes a skeleton that plays, and its test."""
 
 import keyword
+import re
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -51,6 +52,9 @@ def write(name: str, folder: Path) -> tuple[Path, Path]:
     """
     if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
         raise UserError(f"a game's name is a Python module's in lower case, as my_game, not {name!r}")
+    templates = [(TEMPLATES / template).read_text() for template in ("my_game.txt", "test_my_game.txt")]
+    if re.search(rf"\b{name.upper()}\b", templates[0]):
+        raise UserError(f"the skeleton has a {name.upper()} of its own; choose another name than {name}")
     if name in sys.stdlib_module_names:
         raise UserError(f"Python has a module {name} of its own; choose another name")
     there = find_spec(name)
@@ -67,8 +71,7 @@ def write(name: str, folder: Path) -> tuple[Path, Path]:
             raise UserError(f"{path} exists already and would be lost; choose another name or folder")
     with explain(f"write to {folder}"):
         folder.mkdir(parents=True, exist_ok=True)
-        for path, template in zip(files, ("my_game.txt", "test_my_game.txt"), strict=True):
-            text = (TEMPLATES / template).read_text()
+        for path, text in zip(files, templates, strict=True):
             for word, mine in words.items():
                 text = text.replace(word, mine)
             with path.open("x") as file:

@@ -24,6 +24,7 @@ from envs.single import GameEnv
 from envs.vector import GameVectorEnv
 
 GROUP = "wingbeat.games"
+FAULTS = (Exception, SystemExit)  # what anybody's code may raise, even to leave
 IN_A_MODULE = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<attribute>[A-Za-z_]\w*)")
 
 GAMES: dict[str, Game] = {}
@@ -59,8 +60,8 @@ def find(env_id: str) -> Game | None:
         whose = f"{env_id}, which {entry.dist.name if entry.dist else 'a package'} announces as {entry.value},"
         try:
             game = entry.load()
-        except Exception as error:  # whatever another's code raises
-            raise ValueError(f"{whose} can't be loaded: {_in_a_line(error)}") from error
+        except FAULTS as error:
+            raise ValueError(f"{whose} can't be loaded: {words(error)}") from error
         if not isinstance(game, Game):
             raise ValueError(f"{whose} is no envs.Game but {type(game).__name__}")
         register(env_id, game)
@@ -68,8 +69,8 @@ def find(env_id: str) -> Game | None:
     if env_id not in GAMES and match:
         try:
             thing = getattr(user_module(match["module"]), match["attribute"], None)
-        except Exception as error:
-            raise ValueError(f"{env_id} can't be loaded: {_in_a_line(error)}") from error
+        except FAULTS as error:
+            raise ValueError(f"{env_id} can't be loaded: {words(error)}") from error
         if isinstance(thing, Game):  # or else an environment of Gymnasium's kind
             GAMES[env_id] = thing
     return GAMES.get(env_id)
@@ -77,10 +78,12 @@ def find(env_id: str) -> Game | None:
 
 def user_module(name: str) -> ModuleType:
     """Import a module that the user has named, from where Python looks or from the current folder."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
     return importlib.import_module(name)
 
 
-def _in_a_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+def words(error: BaseException) -> str:
+    """Say what an error is, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from envs.guest import Guest, words
+from envs.guest import Guest
+from envs.registry import words
 from envs.screen import Screen
 
 RESET, REST = -1, -2  # orders besides the actions
@@ -91,9 +92,8 @@ def work(plan: Plan, memory: Any, orders: Connection, traces: Connection, parent
         os.dup2(2, 1)  # what an environment prints must not mix with the command's own answer
     os.environ["SDL_VIDEODRIVER"] = "dummy"  # nobody looks here
     desks, pictures, turns = plan.share(memory)
-    at = plan.mine.start
+    at, guests = plan.mine.start, list[Guest]()
     try:
-        guests = []
         for at in plan.mine:
             turns[plan.index] = at
             guests.append(Guest(plan.env_id, plan.settings, plan.screen))
@@ -113,6 +113,8 @@ def work(plan: Plan, memory: Any, orders: Connection, traces: Connection, parent
     except BaseException as error:
         with contextlib.suppress(OSError):
             orders.send_bytes(json.dumps([at, words(error), traceback.format_exc()]).encode())
+    for guest in guests:
+        guest.close()
 
 
 def _answer_and_wait(orders: Connection) -> bool:

@@ -141,6 +141,11 @@ class Run:
             metrics.truncate(self.metrics, steps)
 
 
+def run_folder(path: Path) -> Path:
+    """Return the run's folder that a path is or lies in, as a checkpoint's does; the path itself if there is none."""
+    return next((folder for folder in (path, *path.parents[:2]) if (folder / CONFIG).is_file()), path)
+
+
 def _text(about: dict[str, Any]) -> str:
     return json.dumps(about, indent=2, default=_jsonable) + "\n"
 

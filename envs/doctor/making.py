@@ -4,11 +4,15 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gymnasium as gym
 
+from envs import registry
+from envs.game import Game
 from envs.guest import register
+from envs.single import GameEnv
 
 
 class NoSuchEnvironment(ValueError):
@@ -34,11 +38,14 @@ def find(name: str, settings: dict[str, Any]) -> Callable[..., Any]:
         except (ValueError, TypeError) as error:
             raise NoSuchEnvironment(f"{module_name!r} is no module's name (for {name!r})") from error
         maker = getattr(module, attribute, None)
+        if isinstance(maker, Game):
+            return partial(GameEnv, maker, **settings)
         if callable(maker):
             return lambda **more: maker(**settings, **more)
         if attribute not in gym.registry and attribute.isidentifier():
             raise NoSuchEnvironment(f"the module {module_name!r} has no class or function {attribute!r}")
     try:
+        registry.find(name)  # what a package announces
         register(name)
     except ValueError as error:
         raise NoSuchEnvironment(str(error)) from error

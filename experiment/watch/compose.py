@@ -137,7 +137,7 @@ def _draw_head(canvas: Canvas, box: Box, seat: Seat, scene: Scene, color: Color)
         ("episode", f"{scene.episode}"),
         ("seed", f"{scene.seed}"),
         ("decisions" if seat.agent else "frames", f"{seat.moment.steps:,}"),
-        ("best", score_text(seat.best)),
+        ("best", "\u2013" if seat.best is None else score_text(seat.best)),
     ]
     for i, (label, fact) in enumerate(facts):
         right, middle = x + width - (1 - i % 2) * 70, y + 68 + i // 2 * 32

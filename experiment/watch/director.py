@@ -24,7 +24,7 @@ class Contender:
         looks: "maps", float32 [channels, height, width]; "eyes", a picture, uint8 [height, width, 3]; and saliency maps
             by any other name, float32 [height, width] from 0 on.
         renew: asked before each episode but the first; returns a newer policy, or None, and a line about it.
-        best: the best score so far.
+        best: the best score of an episode so far; None before one has ended.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Contender:
     frames: int = 1
     looks: Mapping[str, Look] = field(default_factory=dict)
     renew: Callable[[], tuple[Any, str]] | None = None
-    best: int | float = 0
+    best: int | float | None = None
 
 
 class Director:
@@ -128,7 +128,8 @@ class Director:
             moment = episode.step((hand or 0) if mine else None, self._looks(contender))
             if moment.decided and moment.decision is not None:
                 self._pasts[i] = (*self._pasts[i][1 - PAST :], moment.decision)
-            contender.best = max(contender.best, moment.score)
+            if moment.over:
+                contender.best = moment.score if contender.best is None else max(contender.best, moment.score)
 
     def _looks(self, contender: Contender) -> dict[str, Look]:
         wished = {"maps": "maps", "eyes": "eyes", "saliency": self.saliency}

@@ -53,7 +53,7 @@ class Seat:
         moment: the newest.
         actions: their names.
         past: the last decisions of this episode, the newest last.
-        best: the best score so far.
+        best: the best score of an episode so far; None before one has ended.
         agent: there is an agent.
         hints: lines for a person, (left, right), as keys and what they do.
         scores: lines of a best list, (score, about it).
@@ -64,7 +64,7 @@ class Seat:
     moment: Moment
     actions: tuple[str, ...]
     past: tuple[Decision, ...] = ()
-    best: float = 0
+    best: float | None = None
     agent: bool = True
     hints: tuple[tuple[str, str], ...] = ()
     scores: tuple[tuple[str, str], ...] = ()

@@ -83,6 +83,40 @@ def test_an_environment_in_the_current_folder_trains(tmp_path: Path) -> None:
     assert "run/config.json" in {str(Path(path).relative_to(tmp_path)) for path in everything(tmp_path)}
 
 
+LOUD = """
+import gymnasium as gym
+import numpy as np
+print("a module")
+class Loud(gym.Env):
+    action_space = gym.spaces.Discrete(2)
+    def __init__(self, size=2, word="made"):
+        print(word)
+        self.observation_space = gym.spaces.Box(0, 1, (size,), np.float32)
+    def reset(self, seed=None, options=None):
+        print("reset")
+        return self.observation_space.sample(), {}
+    def step(self, action):
+        print("step")
+        return self.observation_space.sample(), 7.0, True, False, {}
+"""
+
+
+def test_what_an_environment_prints_is_no_part_of_an_answer_and_its_arguments_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loud_mine.py").write_text(LOUD)
+    env = ["--env", "loud_mine:Loud"]
+    assert train.main([*FLAGS, *env, "--env-arg", "size=3", "--workers", "0"]) == 0
+    capsys.readouterr()
+    assert play.main(["run", *env, "--env-arg", "word=hello", "--json", "--episodes", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["scores"] == [7.0, 7.0]
+    assert {"hello", "reset", "step"} <= set(err.split())
+    wrong = "run --env loud_mine:Loud --env-arg size=4 --headless"
+    refused(play.main, wrong, "can't play loud_mine:Loud with size=4", "[1, 1, 4], not observations [1, 1, 3]")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

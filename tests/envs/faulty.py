@@ -21,7 +21,7 @@ FAULTS = {
     "nan_reward": "the reward is nan",
     "shape": "the observation has the shape [4], not [3]",
 }
-HERE = ["raising", "nan", "nan_reward", "shape"]  # what can be noticed without a process of its own
+HERE = ["raising", "leaving", "nan", "nan_reward", "shape"]  # what can be noticed without a process of its own
 
 
 class Faulty(gym.Env[Any, Any]):
@@ -32,13 +32,21 @@ class Faulty(gym.Env[Any, Any]):
         seed: the fault happens in the episode of this seed.
         step: at this step, 0 for the reset.
         length: steps of an episode.
+        closed: a file that gets a letter when one is closed; "" for none.
     """
 
-    def __init__(self, fault: str = "", seed: int = -1, step: int = 3, length: int = 10) -> None:
+    def __init__(self, fault: str = "", seed: int = -1, step: int = 3, length: int = 10, closed: str = "") -> None:
         self.observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
         self.action_space = spaces.Discrete(2)
         self._fault, self._seed, self._step, self._length = fault, seed, step, length
-        self._episode, self._t = 0, 0
+        self._episode, self._t, self._closed = 0, 0, closed
+
+    def close(self) -> None:
+        if self._closed:
+            with open(self._closed, "a") as file:
+                file.write("x")
+        if self._fault == "raising":
+            raise RuntimeError("the door is stuck")
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)

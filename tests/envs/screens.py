@@ -121,6 +121,25 @@ class Parts(gym.Env[Any, Any]):
         return {**told, "eyes": dict.fromkeys(self._eyes, picture)} if self._eyes else told
 
 
+class Bare(gym.Env[Any, Any]):
+    """Spaces of any kind; it checks its actions, shows zeros and keeps the last action. Without spaces it has none."""
+
+    def __init__(self, shows: spaces.Space[Any] | None = None, takes: spaces.Space[Any] | None = None) -> None:
+        if shows is not None:
+            self.observation_space = shows
+        if takes is not None:
+            self.action_space = takes
+        self.action: Any = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        return np.zeros(self.observation_space.shape or (), self.observation_space.dtype), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        assert self.action_space.contains(action)
+        self.action = action
+        return self.reset()[0], 1.0, False, False, {}
+
+
 class Blind(gym.Env[Any, Any]):
     """It renders nothing."""
 

@@ -16,7 +16,8 @@ from envs.guest import FAMILIES, EnvFailure, Guest, bins, setting
 from envs.screen import Screen, Squares, gray, picture_size, shrink
 from perception import EncoderSpec, make_encoder
 
-FILM = "tests.envs.screens:Film"
+FILM, BARE = "tests.envs.screens:Film", "tests.envs.screens:Bare"
+WIDE = spaces.Box(np.finfo(np.float32).min, np.finfo(np.float32).max, (2,), np.float32)
 
 
 def film(screen: Screen | None = None, **settings: Any) -> tuple[Guest, Any, Any]:
@@ -281,6 +282,61 @@ def test_bins_are_as_many_as_fit_and_have_a_middle(numbers: int, count: int) -> 
         assert (positions[0], positions[count // 2], positions[-1]) == (-3, -1, 1)
 
 
+class Mission(spaces.Space[str]):
+    """A text of its own kind, as MiniGrid's."""
+
+    def __init__(self) -> None:
+        super().__init__(dtype=str)
+
+
+@pytest.mark.parametrize(
+    ("space", "positions"),
+    [
+        (spaces.Box(0, 3, (1,), np.int64), [0, 1, 2, 3]),
+        (spaces.Box(-2, 2, (1,), np.int8), [-2, -1, 0, 1, 2]),
+        (spaces.Box(0, 100, (1,), np.int32), list(range(0, 101, 10))),
+    ],
+)
+def test_positions_of_whole_numbers_are_whole_and_come_once(space: spaces.Box, positions: list[int]) -> None:
+    assert bins(space)[0].tolist() == positions
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(3, start=-1),
+        spaces.MultiDiscrete([3, 2], dtype=np.int32, start=[1, 0]),
+        spaces.MultiDiscrete([3, 2], dtype=np.uint8),
+        spaces.Box(-1, 1, (1, 2), np.float32),
+        spaces.Box(0, 3, (2,), np.uint8),
+    ],
+)
+def test_an_action_is_of_the_kind_that_its_space_draws(space: spaces.Space[Any]) -> None:
+    guest = Guest(BARE, {"shows": spaces.Box(0, 1, (2,), np.float32), "takes": space}, Screen())
+    out = np.empty(guest.observation_space.shape, np.float32)
+    guest.reset(0, out)
+    taken = set()
+    for action in range(guest.actions):
+        guest.step(action, out)  # `Bare` finds it in its space
+        done, drawn = guest.env.action, space.sample()  # type: ignore[attr-defined]
+        assert (type(done), done.dtype, done.shape) == (type(drawn), drawn.dtype, drawn.shape)
+        taken.add(done.tobytes())
+    assert len(taken) == guest.actions
+
+
+def test_numbers_are_not_pooled() -> None:
+    spaces_of = {"shows": spaces.Box(0, 1, (2,), np.float32), "takes": spaces.Discrete(2)}
+    guest = Guest(BARE, spaces_of, Screen(frame_skip=4, pool=True))
+    out = np.empty(guest.observation_space.shape, np.float32)
+    guest.reset(0, out)
+    assert guest.step(1, out) == (4.0, False, False)
+
+
+def test_two_that_are_seen_as_pixels_begin_alike_only_if_told_to() -> None:
+    seeds = {Guest("CartPole-v1", {}, Screen(pixels=True)).env.unwrapped.np_random_seed for _ in range(3)}
+    assert len(seeds) == 3
+
+
 @pytest.mark.parametrize(
     ("env_id", "screen", "settings", "why"),
     [
@@ -293,8 +349,13 @@ def test_bins_are_as_many_as_fit_and_have_a_middle(numbers: int, count: int) -> 
         ("tests.envs.screens:Parts", Screen(), {"pushes": 8}, "at most 4096 combinations"),
         ("tests.envs.screens:Parts", Screen(), {"pushes": 2, "most": np.inf}, "a Box with bounds"),
         ("tests.envs.screens:Parts", Screen(bins=65), {"pushes": 2}, "at most 4096 combinations"),
+        (BARE, Screen(), {"takes": spaces.Discrete(2)}, "has no observation_space"),
+        (BARE, Screen(), {"shows": spaces.Discrete(2)}, "has no action_space"),
+        (BARE, Screen(), {"shows": spaces.Text(5), "takes": spaces.Discrete(2)}, "not of one size; try --pixels"),
+        (BARE, Screen(), {"shows": Mission(), "takes": spaces.Discrete(2)}, "not of one size; try --pixels"),
+        (BARE, Screen(), {"shows": spaces.Discrete(2), "takes": WIDE}, "too far apart"),
         ("tests.envs.screens:Blind", Screen(pixels=True), {}, "can't be seen as pixels: NotImplementedError"),
-        ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Once, Old, Told, Parts, Blind"),
+        ("tests.envs.screens:Flim", Screen(), {}, "has no Flim; it has Film, Once, Old, Told, Parts, Bare, Blind"),
         ("tests.envs.faulty:make_nothing", Screen(), {}, "NoneType, which is no gymnasium.Env"),
         (
             "tests.envs.nowhere:Film",

@@ -116,6 +116,14 @@ def test_in_this_process_it_is_named_too(fault: str) -> None:
     assert "Traceback" in caught.value.traceback
 
 
+def test_workers_close_their_environments_and_those_they_lost(tmp_path: Path) -> None:
+    envs = make(2, closed=str(tmp_path / "closed"))
+    envs.reset(seed=0)
+    assert (tmp_path / "closed").read_text() == "x"  # the one that was made to look at its spaces
+    envs.close()
+    assert (tmp_path / "closed").read_text() == "x" * (1 + N)
+
+
 def restarted(fault: str, workers: int) -> None:
     envs, sound = make(workers, fault, "restart"), make(0)
     envs.reset(seed=100)

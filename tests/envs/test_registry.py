@@ -9,6 +9,7 @@ import pytest
 
 from agents.game import GameConfig
 from envs import GAMES, registry
+from envs.doctor.making import find
 from envs.list import rows
 from experiment.errors import UserError
 
@@ -105,6 +106,20 @@ def test_a_name_that_leads_nowhere(packages: Path, text: str, message: str) -> N
     with pytest.raises(UserError) as caught:
         GameConfig(text).make(1)
     assert str(caught.value) == message
+
+
+def test_a_module_that_leaves_when_it_is_imported_is_named(packages: Path) -> None:
+    (packages / "maze_j.py").write_text("raise SystemExit(0)\n")
+    with pytest.raises(UserError, match=r"^maze_j:GAME can't be loaded: SystemExit: 0$"):
+        GameConfig("maze_j:GAME").make(1)
+
+
+def test_the_doctor_finds_games_as_train_py_does(packages: Path) -> None:
+    (packages / "maze_k.py").write_text(GAME)
+    announce(packages, "maze-k", "maze/Maze-v1 = maze_k:GAME")
+    for name in ("maze_k:GAME", "maze/Maze-v1"):
+        env = find(name, {"size": (36, 36)})()
+        assert env.reset(seed=0)[0].shape == (1, 36, 36)
 
 
 @pytest.mark.parametrize("text", ["", "CartPole-v1", "package:Env-v0", "a b:c", "os:path"])

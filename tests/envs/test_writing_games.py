@@ -74,6 +74,8 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         ("random", "Python has a module random of its own"),
         ("torch", "there is a module torch already"),
         ("envs", "there is a module envs already"),
+        ("coin", "the skeleton has a COIN of its own"),
+        ("size", "the skeleton has a SIZE of its own"),
     ],
 )
 def test_names_that_do_not_fit(name: str, message: str, tmp_path: Path) -> None:

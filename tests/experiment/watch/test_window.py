@@ -407,6 +407,16 @@ def test_a_window_of_another_shape_keeps_the_picture_whole() -> None:
     assert (screens[-1][:, : left - 1] == screens[-1][0, 0]).all()
 
 
+def test_the_best_is_that_of_a_whole_episode() -> None:
+    """A film of one life ends with its fifth frame, at a score of -2 (1 + 2 + 3 + 4 + 5)."""
+    director = direct(Contender("you"), game=GameConfig(env="tests.envs.screens:Film"))
+    director.start(0)
+    for t in range(1, 6):
+        assert director.contenders[0].best is None
+        director.advance(0)
+        assert director.contenders[0].best == (-30 if t == 5 else None)
+
+
 def test_other_environments_through_their_own_pictures() -> None:
     game = GameConfig(env="CartPole-v1")
 
