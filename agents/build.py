@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -27,29 +27,12 @@ from envs import GAMES
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.evaluate import evaluate
-from experiment.policy import Policy
 from experiment.run import CONFIG, Run, run_folder
-from experiment.runner import BEST, RunnerConfig
+from experiment.runner import BEST, Algorithm, RunnerConfig
 from experiment.settings import read
 from experiment.show import show
 from perception import ENCODERS, LAYOUTS, STATES, Encoder, EncoderSpec, freeze, make_encoder
 from perception.encoder import make_reader
-
-
-class Algorithm(Protocol):
-    """What the runner asks of an algorithm; see `PPO` for the words."""
-
-    steps: int
-    policy: Policy
-
-    def iterate(self) -> dict[str, float]:
-        """Play and learn a little."""
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Return all that the future depends on."""
-
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Go on from that."""
 
 
 class Kind(NamedTuple):
@@ -85,7 +68,7 @@ FURTHER = 0.5  # share of the usual step sizes at which a trained encoder is tra
 
 @dataclass
 class Settings:
-    """All that makes a run what it is; config.json holds exactly this.
+    """All that makes a run what it is; config.json holds this, and the runner's settings as `runner`.
 
     Attributes:
         algorithm: its name in ALGORITHMS.

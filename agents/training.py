@@ -8,6 +8,7 @@ from typing import Any
 
 from agents.build import ALGORITHMS, Settings, load_player, make_algorithm, parse_runner
 from agents.device import choose_compute, choose_device, set_threads
+from agents.dqn import DQN
 from agents.eyes import take_encoder
 from agents.progress_film import film_progress
 from envs.guest import EnvFailure, naming
@@ -18,7 +19,7 @@ from experiment.pictures import film
 from experiment.progress import Progress
 from experiment.ranges import check
 from experiment.run import CONFIG, Run
-from experiment.runner import BEST, Runner, take_up
+from experiment.runner import BEST, Algorithm, Runner, RunnerConfig, take_up
 
 FILM_SECONDS = 60
 CHOOSING_SEED = 999_983  # of the episodes that choose the best policy; those that judge it are others
@@ -74,25 +75,32 @@ def resume(run: Run, command: Any) -> int:
     return _run(run, algorithm, settings, runner, command.quiet, meta["seconds"])
 
 
-def _run(run: Any, algorithm: Any, settings: Any, config: Any, quiet: bool, seconds: float | None = None) -> int:
+def _run(
+    run: Run,
+    algorithm: Algorithm,
+    settings: Settings,
+    config: RunnerConfig,
+    quiet: bool,
+    seconds: float | None = None,
+) -> int:
     make = cache(settings.game.make)  # all evaluations play in the same environments: these may take long to start
 
     def play(episodes: int, cap: int, watch: Callable[[int], None]) -> dict[str, Any]:
         return evaluate(make, algorithm.policy, settings.frames, episodes, CHOOSING_SEED, cap, watch)
 
-    if hasattr(algorithm, "replay"):
+    if isinstance(algorithm, DQN):
         print(f"the replay takes {algorithm.replay.memory / 1e6:,.1f} MB of memory", file=sys.stderr)
     runner = Runner(run, algorithm, settings.total_steps, play, config, seconds or 0.0, quiet)
-    complete = runner.train(resumed=seconds is not None)
+    finished = runner.train(resumed=seconds is not None)
     print(f"run: {run.path}", file=sys.stderr)
-    if not complete:
+    if not finished:
         return 130
     if config.evaluate_seconds:
         _judge(run, config, settings.game.env, quiet)
     return 0
 
 
-def _judge(run: Any, config: Any, env: str, quiet: bool) -> None:
+def _judge(run: Run, config: RunnerConfig, env: str, quiet: bool) -> None:
     """Evaluate the best policy for good, and film it."""
     player = load_player(run.path, env=env)
     print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)

@@ -19,6 +19,7 @@ from experiment import checkpoint, stages
 from experiment.errors import UserError
 from experiment.metrics import Metrics, read_metrics
 from experiment.pictures import learning_curve
+from experiment.policy import Policy
 from experiment.progress import Progress
 from experiment.run import Run
 
@@ -48,18 +49,12 @@ class RunnerConfig:
     """score at which these end"""
 
 
-@runtime_checkable
-class Exports(Protocol):
-    """An algorithm that has a file for other programs, too."""
-
-    def export(self, folder: Path) -> None:
-        """Write it into the run's folder, in the place of the one before."""
-
-
-class Learner(Protocol):
+class Trainee(Protocol):
     """What a run trains: an agent's algorithm, or an encoder's trainer."""
 
-    steps: int
+    @property
+    def steps(self) -> int:
+        """Decisions, or pictures, learned from so far."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the future depends on."""
@@ -68,23 +63,44 @@ class Learner(Protocol):
         """Go on from that."""
 
 
-def take_up(run: Run, learner: Learner, tensors: dict[str, Tensor], total_steps: int | None) -> None:
-    """Give a learner what a checkpoint of its run holds, and drop what the run has recorded after that.
+class Algorithm(Trainee, Protocol):
+    """What learns to play.
+
+    Attributes:
+        policy: what has been learned, as it is evaluated. Its tensors in `state_dict` begin with "average".
+    """
+
+    policy: Policy
+
+    def iterate(self) -> dict[str, float]:
+        """Play and learn a little; returns what is worth logging, "train/score" among it."""
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """An algorithm that has a file for other programs, too."""
+
+    def export(self, folder: Path) -> None:
+        """Write it into the run's folder, in the place of the one before."""
+
+
+def take_up(run: Run, trainee: Trainee, tensors: dict[str, Tensor], total_steps: int | None) -> None:
+    """Give a trainee what a checkpoint of its run holds, and drop what the run has recorded after that.
 
     Args:
         run: its folder, locked.
-        learner: fresh, of the run's settings.
+        trainee: fresh, of the run's settings.
         tensors: of the checkpoint.
         total_steps: a new length of the whole run, if it is to have one.
 
     Raises:
         UserError: if the checkpoint does not fit, or the disk refuses.
     """
-    checkpoint.fit(learner.state_dict(), tensors, f"the {run.config['algorithm']} run in {run.path}")
-    learner.load_state_dict(tensors)
-    checkpoint.rewind(run.path, learner.steps)
-    stages.rewind(run.path, learner.steps)
-    run.truncate_metrics(learner.steps)
+    checkpoint.fit(trainee.state_dict(), tensors, f"the {run.config['algorithm']} run in {run.path}")
+    trainee.load_state_dict(tensors)
+    checkpoint.rewind(run.path, trainee.steps)
+    stages.rewind(run.path, trainee.steps)
+    run.truncate_metrics(trainee.steps)
     if total_steps:
         run.set_total_steps(total_steps)
 
@@ -123,7 +139,7 @@ class Runner:
 
     Args:
         run: the run's folder, locked.
-        algorithm: see `agents.build.Algorithm`.
+        algorithm: what learns.
         total_steps: when to stop.
         evaluate: called with (episodes, score cap, who is told how many have ended); returns `evaluate`'s result.
         config: what happens on the way.
@@ -134,7 +150,7 @@ class Runner:
     def __init__(
         self,
         run: Run,
-        algorithm: Any,
+        algorithm: Algorithm,
         total_steps: int,
         evaluate: Callable[[int, int, Callable[[int], None]], dict[str, Any]],
         config: RunnerConfig,
@@ -155,7 +171,7 @@ class Runner:
         return self._earlier + seconds_since_start()
 
     def train(self, resumed: bool = False) -> bool:
-        """Train; returns whether the run is complete (and not interrupted)."""
+        """Train until the steps or the time are over, or somebody interrupts; returns whether nobody did."""
         algorithm, config = self.algorithm, self.config
         first_steps, begun = algorithm.steps, time.monotonic()
         evaluated = first_steps
