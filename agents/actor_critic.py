@@ -38,7 +38,7 @@ class ActorCritic(nn.Module):
         return logits, self.value(features)
 
     def thought(self, logits: Tensor, values: Tensor) -> Thought:
-        """Put what `forward` returned into words: the policy's probabilities and the state's value."""
+        """Explain what `forward` returned: the policy's probabilities and the state's value."""
         return Thought(logits.argmax(-1), logits.softmax(-1), True, self.value.mean(values))
 
 

@@ -133,7 +133,11 @@ class Settings:
         return self.eyes.frames or DEFAULTS.frames
 
     def spec(self) -> EncoderSpec:
-        """What the encoder is made for."""
+        """What the encoder is made for.
+
+        Raises:
+            ValueError: if it is not for what this environment shows.
+        """
         space = self.game.make(1).single_observation_space
         _, height, width = space.shape or (0, 0, 0)
         network, pixels = self.eyes.encoder, space.dtype == np.uint8

@@ -140,9 +140,7 @@ class Learner:
         self.average: Any = copy.deepcopy(self.network).requires_grad_(False)
         self.policy = GreedyPolicy(self.average, device, precision)
         encoder = self.network.encoder
-        self.optimizer = HiddenMuon(
-            self.network, encoder, config.learning_rate, config.muon_rate, getattr(encoder, "pace", 1.0)
-        )
+        self.optimizer = HiddenMuon(self.network, encoder, config.learning_rate, config.muon_rate, encoder.pace)
         averages = dict(self.average.named_parameters())
         self._averages = side_by_side([averages[name] for name in self.optimizer.names])
 

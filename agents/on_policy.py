@@ -96,7 +96,7 @@ class OnPolicy(ABC):
 
     @property
     def passes(self) -> int:
-        """Over each rollout."""
+        """Passes over each rollout."""
         return 1
 
     @property

@@ -70,7 +70,7 @@ class PPO(OnPolicy):
 
     @property
     def passes(self) -> int:
-        """Over each rollout."""
+        """Passes over each rollout."""
         return self.config.epochs
 
     def state_dict(self) -> dict[str, Tensor]:

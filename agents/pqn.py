@@ -59,7 +59,7 @@ class PQN(OnPolicy):
 
     @property
     def passes(self) -> int:
-        """Over each rollout."""
+        """Passes over each rollout."""
         return self.config.epochs
 
     @property

@@ -18,11 +18,11 @@ class Batch(NamedTuple):
     """Transitions over up to n steps.
 
     Attributes:
-        observations: uint8 [batch, frames, height, width], or their features, float32 [batch, feature_dim].
+        observations: uint8, or float32 of numbers, [batch, frames, height, width]; or features, float32 [batch, width].
         actions: int64 [batch].
         returns: float32 [batch], discounted rewards until the next observation.
         next_observations: likewise.
-        discounts: float32 [batch], what the next observation's value counts: gamma^k, or 0 after death.
+        discounts: float32 [batch], what the next observation's value counts: gamma^k, or 0 after termination.
         weights: float32 [batch], importance weights, 1 without priorities.
         slots: int64 [batch], flat (slot * games + game), for `update_priorities`.
     """
@@ -279,7 +279,7 @@ class Replay:
         return self._stacks(index) if self._look is None else torch.from_numpy(self._features[index])
 
     def _stacks(self, index: NDArray[np.int64]) -> Tensor:
-        """Gather uint8 [len(index), frames, height, width] whose newest frames lie in these flat slots."""
+        """Gather observations [len(index), frames, height, width] whose newest frames lie in these flat slots."""
         age = self._steps["age"].reshape(-1)[index]
         back = np.minimum(np.arange(self.frames - 1, -1, -1), age[:, None])
         rows = (index[:, None] - back.astype(np.int64) * self.games) % (self.slots * self.games)

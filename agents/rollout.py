@@ -1,4 +1,4 @@
-"""What happened in the last few steps of N games, each frame stored once."""
+"""What happened in the last few steps of N games, each frame stored once; and the scores of their episodes."""
 
 from typing import Any
 
@@ -9,15 +9,21 @@ from torch import Tensor
 
 
 class Rollout:
-    """A fixed number of steps of N games, [steps, games], on one device.
+    """A fixed number of steps of N games.
 
-    Frames lie once, [history + steps + 1, games, height, width]: a stack is an index. `age` says how
-    many frames of its own episode lie before each one, so that no stack reaches into the episode before;
+    Frames lie once, [history + steps + 1, games, height, width]: a stack is an index. Of each is known how many frames
+    of its own episode lie before it, as far as a stack reaches, so that no stack reaches into the episode before;
     missing frames are the episode's first, repeated.
 
     With next-step autoreset the step after an episode's end is no transition. `valid` is False there; the
     frame in that slot is the last of the old episode, from which a truncated episode bootstraps. An environment that
     failed and was made anew (info's `interrupted`) is taken likewise: its episode was truncated by the step before.
+
+    Attributes:
+        actions: int64 [steps, games], where the frames are.
+        rewards: float32 [steps, games], as all that follows on the CPU.
+        terminated, truncated: bool [steps, games].
+        valid: bool [steps, games].
 
     Args:
         envs: a `gymnasium.vector.VectorEnv` with next-step autoreset and uint8 observations
@@ -25,7 +31,7 @@ class Rollout:
             that the next step only resets.
         steps: length of the rollout.
         frames: frames in a stack.
-        device: where everything is kept.
+        device: where frames and actions are kept.
     """
 
     def __init__(self, envs: Any, steps: int, frames: int, device: torch.device) -> None:

@@ -138,7 +138,7 @@ class Greedy(nn.Module):
             return (self.head(features),)
 
     def thought(self, scores: Tensor) -> Thought:
-        """Put what `forward` returned into words. SB3's own network judges states; what plays has no such part."""
+        """Explain what `forward` returned. SB3's own network judges states; what plays has no such part."""
         if self.probable:
             return Thought(scores.argmax(-1), scores.softmax(-1), True)
         return Thought(scores.argmax(-1), scores, False, scores.max(-1).values)
@@ -151,14 +151,16 @@ def tensors_of(module: nn.Module) -> dict[str, Tensor]:
 
 
 class SB3(ABC):
-    """What the three agents share. Arguments as in `PPO`.
+    """What the three agents share. Arguments as in `OnPolicy`.
 
     SB3 draws from the global generators of NumPy and torch. Every iteration seeds them anew, with what follows from
     the run's seed and the steps so far: nothing that happens in between changes a run, and a resumed one goes on
     as it would have.
 
     Raises:
-        UserError: if SB3 is not installed.
+        UserError: if SB3 is not installed, or the environment is not one of Wingbeat's own games.
+        ValueError: for settings that do not fit each other.
+        MemoryError: for a replay that does not fit.
     """
 
     moments: tuple[str, ...] = ADAM  # what the optimizer keeps for each parameter

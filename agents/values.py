@@ -43,7 +43,7 @@ class ValueHead(nn.Module):
         return logits.float()
 
     def mean(self, logits: Tensor) -> Tensor:
-        """Return the values [batch] of distributions [batch, atoms]."""
+        """Return the values [...] of distributions' logits [..., atoms]."""
         means: Tensor = self.scale * (logits.softmax(-1) @ self.atoms)
         return means
 

@@ -106,7 +106,7 @@ class Sheet(NamedTuple):
             rows padded to whole vectors with nothing unless the sprite is opaque throughout.
         cover: uint8, the same layout: 0 is transparent, 255 opaque.
         spans: int16 [n, 2]; per sprite and [y phase, x phase, row] the stretch that is opaque throughout.
-        table: int64 [sprites, 9]: start in colour, start in spans, rows, columns, y phases, x phases, the
+        table: int64 [sprites, 9]: start in colour, start in spans, rows, numbers a row, y phases, x phases, the
             origin's x and y in screen pixels, and 1 if the sprite is opaque throughout.
         boxes: int16 [sprites, 5]: label index, then the tight box (x, y, width, height) from the position.
         scale: small pixels a screen pixel, (x, y).

@@ -38,7 +38,7 @@ from envs.games.breakout_art import BACKGROUND, BALL, BRICKS, COLUMNS, PADDLE, P
 SCREEN = 336
 LEFT, RIGHT, CEILING = 8, 328, 24  # inner edges of the walls
 ROWS, BRICK_WIDTH, BRICK_HEIGHT, WALL_TOP = 6, 40, 16, 48
-PADDLE_Y, PADDLE_HEIGHT = 308, 10
+PADDLE_Y = 308
 BALL_RADIUS, START_Y = 6, 160.0
 STEEPEST, JITTER, START_SLOPE = 0.8, 0.1, 0.6  # shares of the speed that go sideways
 

@@ -1,5 +1,7 @@
 """The average of the weights, the step sizes' fall, and which optimizer steps what."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,7 +16,8 @@ class Line(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = nn.Linear(1, 1, bias=False)
+        self.encoder: Any = nn.Linear(1, 1, bias=False)
+        self.encoder.pace = 1.0
         self.head = nn.Linear(1, 1)
 
     def forward(self, x: Tensor) -> tuple[Tensor]:
