@@ -116,7 +116,7 @@ class QNetwork(nn.Module):
         return [layer.in_features + layer.out_features for layer in self._layers()]
 
     def forward(self, observations: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map observations [batch, frames, height, width] to Q [batch, actions] and quantiles [batch, actions, quantiles].
+        """Map observations [batch, frames, height, width] to Q [batch, actions] and [batch, actions, quantiles].
 
         theta_i = V_i + A_i - mean_a A_i and Q = mean_i theta_i. The noise is float [batch, sum of noise_dims], or
         None for the mean weights.
