@@ -16,6 +16,7 @@ from agents.eyes import EyesConfig, take_encoder
 from agents.game import GameConfig
 from agents.looks import looks_of
 from agents.optimizer import HiddenMuon
+from agents.sb3 import SB3DQN
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import Run
@@ -87,8 +88,7 @@ def handed_on(encoder: Encoder, wanted: dict[str, torch.Tensor]) -> dict[str, to
 
 
 def learn(agent: Any) -> None:
-    steps = 12 if "SB3" in type(agent).__name__ or hasattr(agent, "learner") else 3
-    for _ in range(steps):
+    for _ in range(12 if isinstance(agent, SB3DQN) else 3):  # its iterations are of 16 steps, the first 64 at random
         agent.iterate()
 
 

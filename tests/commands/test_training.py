@@ -23,7 +23,7 @@ from experiment.errors import UserError
 from experiment.metrics import read_metrics
 from experiment.run import Run
 from experiment.stages import keep_stage
-from tests.commands.running import ANSWER, ROOT, SHORT, TINY, command, film_frames
+from tests.commands.running import ANSWER, ROOT, SHORT, TINY, film_frames
 
 
 def test_a_run_leaves_what_it_should(trained: Path) -> None:
@@ -156,19 +156,21 @@ def test_stopped_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert Path("run", "evaluation.json").exists()
 
 
-def test_dqn_without_evaluations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dqn_without_evaluations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     tiny = "dqn --num-envs 4 --capacity 1000 --batch-size 16 --learning-starts 64 --precision fp32 --threads 1"
     rest = "--total-steps 256 --evaluate-seconds 0 --quiet --env-arg theme=night"
-    done = command(f"train.py {tiny} {rest}", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "takes 0.1 MB of memory" in done.stderr  # 89 bytes for each of 1,000 transitions
+    assert train.main(f"{tiny} {rest}".split()) == 0
+    assert "takes 0.1 MB of memory" in capsys.readouterr().err  # 89 bytes for each of 1,000 transitions
     (run,) = Path("runs").iterdir()
     assert run.name == "dqn-FlappyBird-0-1"
     names = {path.name for path in run.iterdir()} - {".lock"}
     assert names == {"config.json", "metrics.jsonl", "tensorboard", "checkpoints", "curve.png"}
     assert read_metrics(run / "metrics.jsonl")[-1]["train/loss"] > 0
-    assert train.main(["--resume", str(run), "--total-steps", "384", "--quiet"]) == 0
-    assert checkpoint.latest(run).name == "000000384"
-    assert Run.open(run).config["total_steps"] == 384  # or the next resume would learn at another rate
-    assert play.main([str(run), "--headless", "--episodes", "2", "--score-cap", "1"]) == 0
+    copy = shutil.copytree(run, Path("copy"), ignore=shutil.ignore_patterns(".lock"))  # the run is this process's own
+    assert train.main(["--resume", str(copy), "--total-steps", "384", "--quiet"]) == 0
+    assert checkpoint.latest(copy).name == "000000384"
+    assert Run.open(copy).config["total_steps"] == 384  # or the next resume would learn at another rate
+    assert play.main([str(copy), "--headless", "--episodes", "2", "--score-cap", "1"]) == 0

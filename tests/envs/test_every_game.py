@@ -1,7 +1,6 @@
 """What holds for each of the games: seeds, episodes, saved states, scenes, looks, and what their files promise."""
 
 import inspect
-import subprocess
 import sys
 from itertools import pairwise
 from typing import Any
@@ -145,9 +144,3 @@ def test_an_unknown_look_is_refused(env_id: str) -> None:
         GameEnv(GAMES[env_id], theme="noon")
     with pytest.raises(ValueError, match="has no such setting: colour"):
         GameEnv(GAMES[env_id], colour="red")
-
-
-def test_the_games_are_compiled_when_they_are_played_and_not_before() -> None:
-    """What is imported is only marked for compiling: a new process with all games has compiled none."""
-    code = "import envs; print(sum(len(f.signatures) for g in envs.GAMES.values() for f in (g.reset, g.step, g.scene)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "0\n"

@@ -67,5 +67,6 @@ if __name__ == "__main__":
     for number, env_id in enumerate(ids):
         game = GAMES[env_id]
         assert isinstance(game.step, FunctionType), "NUMBA_DISABLE_JIT=1 is not set"
+        np.savez(f"{folder}/{number}.npz", **draw(env_id))  # whatever the preset
         for preset in game.presets:
-            np.savez(f"{folder}/{number}-{preset}.npz", **play(game, preset, steps_of(env_id, preset)), **draw(env_id))
+            np.savez(f"{folder}/{number}-{preset}.npz", **play(game, preset, steps_of(env_id, preset)))
