@@ -120,7 +120,8 @@ class Contrastive(Way):
         forecast = self.compare(code + self.forecast(code))
         with torch.no_grad():
             codes = self.later["code"](self.later["encoder"](later))
-        logits: Tensor = forecast.float() @ codes.float().T
+        with torch.autocast(self.device.type, enabled=False):
+            logits: Tensor = forecast.float() @ codes.float().T
         return logits
 
     @torch.no_grad()

@@ -51,6 +51,18 @@ def test_the_average_follows_the_encoder(data: Dataset, tmp_path: Path) -> None:
     assert not any(name.startswith("later") for name, _ in way.named_parameters())
 
 
+def test_pictures_are_compared_in_full_precision(data: Dataset, tmp_path: Path) -> None:
+    """The logits are the product of what is compared, taken in float64, to more digits than bfloat16 has."""
+    way: Any = make("encoder-contrastive", data, tmp_path / "run", 640).way
+    parts: dict[str, torch.Tensor] = {}
+    way.compare.register_forward_hook(lambda _, __, out: parts.update(forecast=out.double()))
+    way.later["code"].register_forward_hook(lambda _, __, out: parts.update(codes=out.double()))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = way._compare(data.splits["train"].batch(np.arange(32)), 0.0)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits.double(), parts["forecast"] @ parts["codes"].T, rtol=1e-5, atol=1e-4)
+
+
 def test_later_pictures_are_recognised(data: Dataset, tmp_path: Path) -> None:
     """By chance it would be one of 256."""
     trainer = make("encoder-contrastive", data, tmp_path / "run", 12_800)
