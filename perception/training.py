@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,6 +85,9 @@ class Way(nn.Module, ABC):
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
         """Draw a page by which a person can judge, [height, width, 3]."""
 
+    def stepped(self) -> None:
+        """Take over what a gradient step has just changed."""
+
     def judge(self, split: Split) -> dict[str, float]:
         """Measure on a whole split what the way is good for."""
         return {}
@@ -92,6 +95,11 @@ class Way(nn.Module, ABC):
     def retell(self, observations: Tensor) -> NDArray[np.uint8] | None:
         """Draw what the features tell of the first of these stacks, [height, width, 3]; None if they can't be drawn."""
         return None
+
+    @property
+    def turns(self) -> Iterable[nn.Module]:
+        """Parts that learn one after the other, if there are any; the optimizer keeps them apart."""
+        return ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -182,6 +190,7 @@ class Trainer:
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         self._optimizer.step(config.max_grad_norm)
+        self.way.stepped()
         self.steps += len(batch)
         return {key: float(value.detach()) for key, value in {"loss": loss, **logs}.items()}
 
