@@ -180,9 +180,8 @@ class Trainer:
         """Take one gradient step."""
         config = self.config
         batch = self.data.splits["train"].batch(self._next())
-        progress = min(self.steps / self.total_steps, 1.0)
-        self._optimizer.decay(0.5 + 0.5 * math.cos(math.pi * progress))
-        self.way.progress = progress
+        self.way.progress = self._progress
+        self._optimizer.decay(0.5 + 0.5 * math.cos(math.pi * self._progress))
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.steps]).generate_state(1)[0]))
         self.way.train()
         with self._autocast():
@@ -212,10 +211,10 @@ class Trainer:
                     logged, recent = now, []
                 if now - saved >= self.config.checkpoint_seconds:
                     self.save()
-                    progress.update(self.steps, validation=self._look(metrics)["loss"])
+                    progress.update(self.steps, validation=self._validate(metrics)["loss"])
                     saved = time.monotonic()
             self.save()  # now: whoever stopped it may not wait for the rest
-            self._look(metrics)
+            self._validate(metrics)
             self.save()  # with the seconds that it took
             if interruption.asked or (self._learns and self.steps < self.total_steps):
                 named = naming(self.data.about["env"])
@@ -266,9 +265,10 @@ class Trainer:
             self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(rows)
         return self._order[1][batch * size : (batch + 1) * size]
 
-    def _look(self, metrics: Metrics) -> dict[str, float]:
+    def _validate(self, metrics: Metrics) -> dict[str, float]:
         """Measure the loss on validation and draw a page of pictures."""
         split, rng = self.data.splits["validation"], np.random.default_rng(self.seed)
+        self.way.progress = self._progress  # a run that has just been resumed has not taken a step
         self.way.eval()
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -294,6 +294,10 @@ class Trainer:
 
     def _late(self) -> bool:
         return 0 < self.config.max_seconds <= seconds_since_start()
+
+    @property
+    def _progress(self) -> float:
+        return min(self.steps / self.total_steps, 1.0)
 
     @property
     def _seconds(self) -> float:

@@ -140,6 +140,20 @@ def test_the_encoder_is_the_machines_one_on_the_other(data: Dataset, tmp_path: P
         torch.testing.assert_close(way.encoder(stacks).double(), second.up(first.up(halved)), atol=1e-5, rtol=1e-4)
 
 
+def test_a_run_that_was_complete_validates_its_last_machine(data: Dataset, tmp_path: Path) -> None:
+    """What is saved is all that there is to know, so it tells the same as before."""
+
+    class Notes(list[dict[str, Any]]):
+        write = list.append
+
+    done, resumed = (make("encoder-dbn", data, tmp_path / name, 128) for name in ("done", "resumed"))
+    for _ in range(2):
+        done.step()
+    told = done._validate(Notes())  # type: ignore[arg-type]
+    resumed.load_state_dict(copy(done.state_dict()))
+    assert resumed._validate(Notes()) == told  # type: ignore[arg-type]
+
+
 def test_pictures_are_made_again_ever_better(data: Dataset, tmp_path: Path) -> None:
     trainer = make("encoder-dbn", data, tmp_path / "run", 12_800)
     errors = [trainer.step()["error"] for _ in range(100)]

@@ -240,7 +240,7 @@ def test_what_was_learned_is_saved_before_it_is_validated(
         raise KeyboardInterrupt
 
     trainer = make("encoder-vae", data, tmp_path / "run", 128)
-    monkeypatch.setattr(trainer, "_look", stop)
+    monkeypatch.setattr(trainer, "_validate", stop)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     assert checkpoint.load(checkpoint.latest(tmp_path / "run"))[1]["steps"] == 128
