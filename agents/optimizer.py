@@ -1,6 +1,7 @@
 """Muon for the matrices of the hidden layers, Adam for everything else, as one optimizer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -85,14 +86,16 @@ class _Adam:
             for weights, _, _ in vectors
         ]
 
-    def step(self) -> None:
-        """Take a step along the gradients."""
-        for (weights, gradient, _), state, group in zip(self._vectors, self._states, self.param_groups, strict=True):
-            adam(
-                [weights], [gradient], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]],
-                fused=True, amsgrad=False, beta1=self._beta1, beta2=0.999, lr=group["lr"], weight_decay=0.0, eps=1e-5,
-                maximize=False,
-            )  # fmt: skip
+    def step(self, learns: Sequence[bool]) -> None:
+        """Take a step along the gradients, of those vectors that learn just now; the others stay as they are."""
+        rows = zip(learns, self._vectors, self._states, self.param_groups, strict=True)
+        for now, (weights, gradient, _), state, group in rows:
+            if now:
+                adam(
+                    [weights], [gradient], [state["exp_avg"]], [state["exp_avg_sq"]], [], [state["step"]],
+                    fused=True, amsgrad=False, beta1=self._beta1, beta2=0.999, lr=group["lr"], weight_decay=0.0,
+                    eps=1e-5, maximize=False,
+                )  # fmt: skip
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all tensors, as <vector's number>.<name>."""
@@ -128,6 +131,8 @@ class HiddenMuon:
         muon_rate: Muon's, for entries of the size that Adam's steps have (Liu et al. 2025); 0 leaves all to Adam.
         pace: of the hidden part: its step sizes, Muon's and Adam's, as a share of the others'.
         beta1: Adam's share of the average gradient that is kept at each step.
+        turns: parts of the network that learn one after the other, by Adam: each has moments and a count of steps of
+            its own, and stays as it is while it has no gradient.
     """
 
     def __init__(
@@ -138,18 +143,21 @@ class HiddenMuon:
         muon_rate: float,
         pace: float = 1.0,
         beta1: float = 0.9,
+        turns: Iterable[nn.Module] = (),
     ) -> None:
         matrices = [weight for weight in hidden.parameters() if weight.ndim > 1 and muon_rate > 0]
         known = {id(parameter) for parameter in matrices}
         mine = [weight for weight in hidden.parameters() if id(weight) not in known and pace != 1]
-        known |= {id(parameter) for parameter in mine}
+        in_turn = [list(part.parameters()) for part in turns]
+        known |= {id(parameter) for parameter in chain(mine, *in_turn)}
         others = [parameter for parameter in network.parameters() if id(parameter) not in known]
-        self._parameters = [*matrices, *mine, *others]
+        self._parameters = [*matrices, *mine, *others, *chain(*in_turn)]
         names = {id(parameter): name for name, parameter in network.named_parameters()}
         self.names = [names[id(parameter)] for parameter in self._parameters]
         self.vector = side_by_side(self._parameters)
         self._gradient = torch.zeros_like(self.vector)
-        sizes = [sum(parameter.numel() for parameter in parameters) for parameters in (matrices, mine, others)]
+        groups = [matrices, mine, others, *in_turn]
+        sizes = [sum(parameter.numel() for parameter in parameters) for parameters in groups]
         weights, gradients = torch.split(self.vector, sizes), torch.split(self._gradient, sizes)
         self._matrices = [weight.flatten(1) for weight in split_like(weights[0], matrices)]
         self._new = gradients[0]
@@ -157,8 +165,10 @@ class HiddenMuon:
         self._momentum = torch.zeros_like(weights[0])
         self._steps = 0
         self._muon = {"lr": PERIOD * pace * muon_rate}
-        parts = list(zip(weights[1:], gradients[1:], (pace * learning_rate, learning_rate), strict=True))
+        rates = (pace * learning_rate, *[learning_rate] * (1 + len(in_turn)))
+        parts = list(zip(weights[1:], gradients[1:], rates, strict=True))
         self._adam = _Adam(parts if mine else parts[1:], beta1)
+        self._adams = groups[1:] if mine else groups[2:]
         self.param_groups: list[dict[str, Any]] = [*([self._muon] if matrices else []), *self._adam.param_groups]
         self._first_rates = [float(group["lr"]) for group in self.param_groups]
 
@@ -178,7 +188,7 @@ class HiddenMuon:
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
         torch.cat([gradient.flatten() for gradient in gradients], out=self._gradient)
         self._gradient.mul_((max_norm / (self._gradient.norm() + 1e-6)).clamp(max=1.0))
-        self._adam.step()
+        self._adam.step([any(parameter.grad is not None for parameter in group) for group in self._adams])
         if not self._matrices:
             return
         self._mean.add_(self._new, alpha=1 / PERIOD)

@@ -161,7 +161,9 @@ def resume(run: Run, command: Any) -> int:
 
 def _make_trainer(run: Run, settings: EncoderSettings, data: Dataset, quiet: bool, seconds: float = 0.0) -> Trainer:
     way, config = make_way(settings, data), settings.trainer
-    optimizer = HiddenMuon(way, way.encoder, config.learning_rate, config.muon_rate, beta1=config.beta1)
+    optimizer = HiddenMuon(
+        way, way.encoder, config.learning_rate, config.muon_rate, beta1=config.beta1, turns=way.turns
+    )
     return Trainer(
         run, data, way, optimizer, config, settings.total_steps, settings.seed, settings.precision, seconds, quiet
     )

@@ -128,11 +128,10 @@ def main(argv: list[str]) -> int:
         raise UserError("--seeds and --steps must be more than 0, and --labels at least 2")
     set_threads(0)
     encoder = load_encoder(settings.run)
-    path = EncoderSettings.open(settings.run).data_path(settings.run)
-    data = Dataset(path, encoder.spec.frames)
+    data = EncoderSettings.open(settings.run).open_data(settings.run)
     most = len(data.splits["train"])
     if max(settings.labels) > most:
-        raise UserError(f"--labels {max(settings.labels)} is more than the {most} training pictures in {path}")
+        raise UserError(f"--labels {max(settings.labels)} is more than the {most} training pictures in {data.path}")
     rows: dict[int, dict[str, list[NDArray[np.float64]]]] = {}
     for labels in settings.labels:
         rows[labels] = {"trained": [], "fresh": []}

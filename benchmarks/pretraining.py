@@ -43,6 +43,8 @@ Way = Literal["random", "supervised", "lstm", "gan", "vae", "dbn", "contrastive"
 Mode = Literal["frozen", "finetune"]
 Agent = Literal["ppo", "dqn"]
 RESAMPLES = 10_000
+UNDEFINED = 0.05  # share of the resamples above which there is no interval
+NEVER, SCRATCH_NEVER = "never", "scratch never"
 # What agents with frozen eyes learn soonest with, found by hand: more is made of each frame, which costs them little,
 # and less is left to chance.
 FROZEN = {
@@ -205,24 +207,27 @@ def measure(cell: Cell, seed: int, settings: Settings) -> dict[str, Any]:
     return answer
 
 
-def ratio(mine: Sequence[float | None], scratch: Sequence[float | None]) -> dict[str, float | None]:
+def ratio(mine: Sequence[float | None], scratch: Sequence[float | None]) -> dict[str, float | str | None]:
     """Divide medians, where None (never) is the longest of all, with a 95% percentile bootstrap interval over seeds.
 
     Returns:
-        ratio, low and high; None for a ratio that is endless, or not one because scratch's median is never.
+        ratio, low and high: "never" for one that is endless, "scratch never" where there is nothing to divide by. Low
+        and high are None if more than UNDEFINED of the resamples have two medians that are never.
     """
     one, other = (np.array([np.inf if value is None else value for value in values]) for values in (mine, scratch))
     rng = np.random.default_rng(0)
     drawn = [np.median(x[rng.integers(len(x), size=(RESAMPLES, len(x)))], axis=1) for x in (one, other)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.median(one) / np.median(other)
-        ratios = np.where(np.isinf(drawn[1]) & np.isinf(drawn[0]), np.nan, drawn[0] / drawn[1])
-        known = ratios[~np.isnan(ratios)]
-        low, high = np.quantile(known, [0.025, 0.975], method="nearest") if len(known) else (np.nan, np.nan)
-    finite = [float(value) if np.isfinite(value) else None for value in (found, low, high)]
-    if np.isinf(np.median(other)):
-        finite[0] = None
-    return dict(zip(("ratio", "low", "high"), finite, strict=True))
+        found = np.where(np.isinf(np.median(other)), -np.inf, np.median(one) / np.median(other))
+        ratios = np.where(np.isinf(drawn[1]), -np.inf, drawn[0] / drawn[1])
+    ratios[np.isinf(drawn[0]) & np.isinf(drawn[1])] = np.nan
+    known = ratios[~np.isnan(ratios)]
+    low, high = (np.nan, np.nan)
+    if len(known) >= (1 - UNDEFINED) * RESAMPLES:
+        low, high = np.quantile(known, [0.025, 0.975], method="nearest")
+    words = {np.inf: NEVER, -np.inf: SCRATCH_NEVER}
+    values = [None if np.isnan(value) else words.get(value, value) for value in map(float, (found, low, high))]
+    return dict(zip(("ratio", "low", "high"), values, strict=True))
 
 
 def compare(
@@ -273,11 +278,13 @@ def table(rows: Sequence[dict[str, Any]], bar: float) -> Table:
     return result
 
 
-def _interval(value: dict[str, float | None] | None) -> str:
+def _interval(value: dict[str, float | str | None] | None) -> str:
     if value is None:
         return ""
-    middle, low, high = ("never" if part is None else f"{part:.2f}" for part in value.values())
-    return f"{middle} ({low} to {high})"
+    middle, low, high = (f"{part:.2f}" if isinstance(part, float) else part for part in value.values())
+    if low is None:
+        return f"{middle} (no interval)"
+    return middle if middle == low == high == SCRATCH_NEVER else f"{middle} ({low} to {high})"
 
 
 def plot(rows: Sequence[dict[str, Any]], bars: Sequence[float], path: Path) -> None:

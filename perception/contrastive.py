@@ -85,21 +85,24 @@ class Contrastive(Way):
             self.later[name].load_state_dict(module.state_dict())
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """InfoNCE: L = -mean_i log(exp(q_i W k_i) / sum_j exp(q_i W k_j)), q of now, k of later."""
+        """InfoNCE: L = -mean_i log(exp(q_i W k_i) / sum_j exp(q_i W k_j)), q of now, k of later, where there is one."""
         if self.training:
             self._follow()
         logits = self._compare(batch, self.config.shift_share if self.training else 0.0)
-        right = torch.arange(len(batch), device=self.device)
-        return F.cross_entropy(logits, right), {"accuracy": (logits.argmax(-1) == right).float().mean()}
+        right = torch.from_numpy(np.flatnonzero(batch.lasts(self.config.ahead))).to(self.device)
+        logits = logits[right]
+        loss = F.cross_entropy(logits, right) if len(right) else logits.sum()
+        return loss, {"accuracy": (logits.argmax(-1) == right).sum() / max(len(right), 1)}
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
         """Draw pictures, beside each what came later, and what of the page is taken for that."""
         chosen = self._compare(batch, 0.0).argmax(-1).cpu()
         later = batch.later(self.config.ahead).observations[:, -1].numpy()
-        panels = []
+        panels, lasts = [], batch.lasts(self.config.ahead)
         for i, picture in enumerate(batch.observations[:, -1].numpy()):
-            lines = ["now, later, and what is taken for it", "right" if chosen[i] == i else "wrong"]
+            told = "right" if chosen[i] == i else "wrong"
+            lines = ["now, later, and what is taken for it", told if lasts[i] else "the episode's end"]
             panels.append(panel(np.concatenate([picture, later[i], later[chosen[i]]], 1), lines))
         return tile(panels, 2)
 
@@ -107,21 +110,26 @@ class Contrastive(Way):
         """Measure how often the right one of 256 is found."""
         found = []
         order = np.random.default_rng(0).permutation(len(split))
-        for start in range(0, len(split) - CHUNK + 1, CHUNK):
+        order = order[split.batch(order).lasts(self.config.ahead)]
+        for start in range(0, len(order) - CHUNK + 1, CHUNK):
             logits = self._compare(split.batch(order[start : start + CHUNK]), 0.0)
             found.append((logits.argmax(-1).cpu() == torch.arange(CHUNK)).float().mean().item())
         return {f"accuracy_of_{CHUNK}": float(np.mean(found)) if found else float("nan")}
 
     def _compare(self, batch: Batch, share: float) -> Tensor:
-        """Return how well each picture's forecast [batch] fits each later one, logits float32 [batch, batch]."""
+        """Return how well each picture's forecast [batch] fits each later one, logits float32 [batch, batch].
+
+        What is not so much later, as an episode ends before, fits nothing: -inf.
+        """
         now, later = batch.observations, batch.later(self.config.ahead).observations
         now, later = (shifted(x.to(self.device), self.config.shift, share) for x in (now, later))
         code = self.code(self.encoder(now))
         forecast = self.compare(code + self.forecast(code))
         with torch.no_grad():
             codes = self.later["code"](self.later["encoder"](later))
-        logits: Tensor = forecast.float() @ codes.float().T
-        return logits
+        with torch.autocast(self.device.type, enabled=False):
+            logits: Tensor = forecast.float() @ codes.float().T
+        return logits.masked_fill(torch.from_numpy(~batch.lasts(self.config.ahead)).to(self.device), -torch.inf)
 
     @torch.no_grad()
     def _follow(self) -> None:

@@ -391,6 +391,10 @@ class Batch:
         """Return the rows `steps` later, at most each episode's last."""
         return self.split.batch(np.minimum(self.index + steps, self.split.last[self.index]))
 
+    def lasts(self, steps: int) -> NDArray[np.bool_]:
+        """Which rows have one `steps` later in their episode, bool [batch]."""
+        return self.split.last[self.index] - self.index >= steps
+
     def _draw(self, index: NDArray[np.int64], boxes: NDArray[np.int16] | None = None) -> NDArray[np.uint8]:
         envs = self.split.data.envs
         records = np.ascontiguousarray(self.split.take(index)["state"]).view(envs.game.scene_dtype)

@@ -9,6 +9,7 @@ Once a machine has had its share of the run it stays as it is, and the next one 
 hidden units. No labels are needed.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,18 +106,28 @@ class DBN(Way):
             Machine(layer.in_features, layer.out_features, k == 0) for k, layer in enumerate(self._layers)
         )
 
+    @property
+    def turns(self) -> Iterable[nn.Module]:
+        """The machines."""
+        return self.machines
+
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return contrastive divergence of the machine whose turn it is; logs how far off pictures are made again."""
-        turn = min(int(self.progress * len(self.machines)), len(self.machines) - 1)
+        turn = self._turn
         machine = self._machine(turn)
         v = self._visible(batch.observations.to(self.device))
         for below in range(turn):
             v = self._layers[below](v).sigmoid()
         v = self._scaled(v, turn)
         loss, made = contrastive_divergence(machine, v, self.config.chain)
-        if self.training:
-            self._unroll(turn)
         return loss, {"error": (made - v).float().square().mean().sqrt()}
+
+    @torch.no_grad()
+    def stepped(self) -> None:
+        """Unroll the machine whose turn it is: give the encoder its weights."""
+        layer, machine = self._layers[self._turn], self._machine(self._turn)
+        layer.weight.copy_(machine.weight / (self.config.pixel_noise if machine.pixels else 1.0))
+        layer.bias.copy_(machine.bias)
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
@@ -132,6 +143,11 @@ class DBN(Way):
             frames = (self._frame(seen) + self._mean()).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
             panels += [panel(np.repeat(np.repeat(frame, 2, 0), 2, 1)) for frame in frames[:8]]
         return tile(panels, min(8, len(batch)))
+
+    @property
+    def _turn(self) -> int:
+        """Whose turn it is."""
+        return min(int(self.progress * len(self.machines)), len(self.machines) - 1)
 
     def _machine(self, k: int) -> Machine:
         machine = self.machines[k]
@@ -154,10 +170,3 @@ class DBN(Way):
         """Return the newest frame's gray levels without the mean, [batch, height / 2, width / 2]."""
         spec = self.encoder.spec
         return v.float().view(len(v), spec.frames, spec.height // 2, spec.width // 2)[:, -1] / self.encoder.scale
-
-    @torch.no_grad()
-    def _unroll(self, k: int) -> None:
-        """Give the encoder this machine's weights."""
-        layer, machine = self._layers[k], self._machine(k)
-        layer.weight.copy_(machine.weight / (self.config.pixel_noise if k == 0 else 1.0))
-        layer.bias.copy_(machine.bias)

@@ -99,8 +99,8 @@ class Inverse(Way):
 
     def _known(self, batch: Batch) -> Tensor:
         """Which rows have an action and a picture so many decisions later, bool [batch]."""
-        whole = batch.split.last[batch.index] - batch.index >= self.config.ahead
-        return torch.from_numpy(whole & (batch.rows["action"] >= 0)).to(self.device)
+        known = batch.lasts(self.config.ahead) & (batch.rows["action"] >= 0)
+        return torch.from_numpy(known).to(self.device)
 
     def _tell(self, batch: Batch) -> Tensor:
         """Return logits of the actions, float32 [batch, actions]."""

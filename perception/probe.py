@@ -115,7 +115,7 @@ class Probe:
     run: Annotated[Path, tyro.conf.Positional]
     """an encoder's run folder"""
     data: Path | None = None
-    """the dataset to probe on; the one it was trained on if not given"""
+    """the dataset to probe on; the one it was trained on, in the look it was trained in, if not given"""
     env: str | None = None
     """the game that the dataset is of, if that is code of your own: package.module:MY_GAME"""
     env_arg: tuple[str, ...] = ()
@@ -137,19 +137,21 @@ def main(argv: list[str]) -> int:
     if command.pictures < 1 or command.seed < 0:
         raise UserError("--pictures must be more than 0 and --seed at least 0")
     encoder = load_encoder(command.run)
-    path, look = command.data, look_of(command.env_arg) or None
-    if path is None:
-        path = EncoderSettings.open(command.run).data_path(command.run)
-    data = Dataset(path, encoder.spec.frames, look, command.env)
+    if command.data is None:
+        settings = EncoderSettings.open(command.run)
+        settings.look = command.env_arg or settings.look
+        data = settings.open_data(command.run, command.env)
+    else:
+        data = Dataset(command.data, encoder.spec.frames, look_of(command.env_arg) or None, command.env)
     data.check(encoder.spec)
     trained = probe(encoder.eval(), data, command.pictures)
     control = probe(random_encoder(encoder, data, command.seed), data, command.pictures)
     if command.json:
-        about = {"encoder": str(command.run), "data": str(path), "look": data.look, "pictures": command.pictures}
+        about = {"encoder": str(command.run), "data": str(data.path), "look": data.look, "pictures": command.pictures}
         clean = [{k: v if np.isfinite(v) else None for k, v in r2s.items()} for r2s in (trained, control)]
         print(json.dumps({**about, "objective": encoder.spec.objective, "r2": clean[0], "r2_random": clean[1]}))
         return 0
-    print(f"R2 of linear probes on the test episodes of {path}", file=sys.stderr)
+    print(f"R2 of linear probes on the test episodes of {data.path}", file=sys.stderr)
     print(f"{'':14}{encoder.spec.objective:>12}{'random':>12}")
     for name in data.names:
         print(f"{name:14}{trained[name]:12.4f}{control[name]:12.4f}")

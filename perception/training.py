@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -85,6 +85,9 @@ class Way(nn.Module, ABC):
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
         """Draw a page by which a person can judge, [height, width, 3]."""
 
+    def stepped(self) -> None:
+        """Take over what a gradient step has just changed."""
+
     def judge(self, split: Split) -> dict[str, float]:
         """Measure on a whole split what the way is good for."""
         return {}
@@ -92,6 +95,11 @@ class Way(nn.Module, ABC):
     def retell(self, observations: Tensor) -> NDArray[np.uint8] | None:
         """Draw what the features tell of the first of these stacks, [height, width, 3]; None if they can't be drawn."""
         return None
+
+    @property
+    def turns(self) -> Iterable[nn.Module]:
+        """Parts that learn one after the other, if there are any; the optimizer keeps them apart."""
+        return ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -172,9 +180,8 @@ class Trainer:
         """Take one gradient step."""
         config = self.config
         batch = self.data.splits["train"].batch(self._next())
-        progress = min(self.steps / self.total_steps, 1.0)
-        self._optimizer.decay(0.5 + 0.5 * math.cos(math.pi * progress))
-        self.way.progress = progress
+        self.way.progress = self._progress
+        self._optimizer.decay(0.5 + 0.5 * math.cos(math.pi * self._progress))
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.steps]).generate_state(1)[0]))
         self.way.train()
         with self._autocast():
@@ -182,6 +189,7 @@ class Trainer:
         self._optimizer.zero_grad()
         torch.autograd.backward(loss)
         self._optimizer.step(config.max_grad_norm)
+        self.way.stepped()
         self.steps += len(batch)
         return {key: float(value.detach()) for key, value in {"loss": loss, **logs}.items()}
 
@@ -203,10 +211,10 @@ class Trainer:
                     logged, recent = now, []
                 if now - saved >= self.config.checkpoint_seconds:
                     self.save()
-                    progress.update(self.steps, validation=self._look(metrics)["loss"])
+                    progress.update(self.steps, validation=self._validate(metrics)["loss"])
                     saved = time.monotonic()
             self.save()  # now: whoever stopped it may not wait for the rest
-            self._look(metrics)
+            self._validate(metrics)
             self.save()  # with the seconds that it took
             if interruption.asked or (self._learns and self.steps < self.total_steps):
                 named = naming(self.data.about["env"])
@@ -257,9 +265,10 @@ class Trainer:
             self._order = epoch, np.random.default_rng([self.seed, epoch]).permutation(rows)
         return self._order[1][batch * size : (batch + 1) * size]
 
-    def _look(self, metrics: Metrics) -> dict[str, float]:
+    def _validate(self, metrics: Metrics) -> dict[str, float]:
         """Measure the loss on validation and draw a page of pictures."""
         split, rng = self.data.splits["validation"], np.random.default_rng(self.seed)
+        self.way.progress = self._progress  # a run that has just been resumed has not taken a step
         self.way.eval()
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(self.seed)
@@ -285,6 +294,10 @@ class Trainer:
 
     def _late(self) -> bool:
         return 0 < self.config.max_seconds <= seconds_since_start()
+
+    @property
+    def _progress(self) -> float:
+        return min(self.steps / self.total_steps, 1.0)
 
     @property
     def _seconds(self) -> float:

@@ -73,6 +73,7 @@ class VAE(Generative):
         """Take each pixel's change from one frame to the next: s_p^2 = mean_t (x_t - x_{t-1})_p^2 + STILL^2."""
         split = data.splits["train"]
         batch = split.sample(LOOKED_AT, np.random.default_rng(0))
+        batch = split.batch(batch.index[batch.lasts(1)])
         now, then = (part.observations[:, -1].float() for part in (batch.later(1), batch))
         self.pixels.copy_(((now - then).square().mean(0) + STILL**2).sqrt())
 

@@ -138,6 +138,24 @@ def test_adam_steps_everything_else_as_it_would_alone() -> None:
         assert same == (name not in ("encoder.0.weight", "encoder.2.weight")), name
 
 
+def test_parts_that_learn_in_turn_are_kept_apart() -> None:
+    """As by an Adam of torch's for each, that knows only of its own turn."""
+    parts, alone = ([nn.Linear(3, 4), nn.Linear(3, 4)] for _ in range(2))
+    for mine, other in zip(parts, alone, strict=True):
+        other.load_state_dict(mine.state_dict())
+    network = nn.ModuleList(parts)
+    optimizer = HiddenMuon(network, nn.Identity(), 1e-3, 0.0, turns=network)
+    adams = [torch.optim.Adam(other.parameters(), lr=1e-3, eps=1e-5) for other in alone]
+    for turn in (0, 0, 0, 1, 1, 0):
+        x = torch.randn(16, 3)
+        for part, stepping in ((parts[turn], optimizer), (alone[turn], adams[turn])):
+            stepping.zero_grad()
+            part(x).square().mean().backward()
+            stepping.step()
+        for mine, other in zip(parts, alone, strict=True):
+            torch.testing.assert_close(mine.state_dict(), other.state_dict())
+
+
 def test_no_gradient_is_left_for_the_next_step() -> None:
     network = Network()
     optimizer = HiddenMuon(network, network.encoder, 1e-3, 1e-2)

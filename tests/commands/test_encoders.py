@@ -11,6 +11,7 @@ import play
 import train
 from agents.build import load_player
 from agents.looks import looks_of
+from benchmarks import labels as few_labels
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics
@@ -122,6 +123,29 @@ def test_probes_answer_with_one_object(folder: Path, capsys: pytest.CaptureFixtu
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["random", "random"]
     assert len(lines) == 1 + len(answer["r2"])
+
+
+def test_probes_and_few_labels_are_of_the_pictures_it_learned_from(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the look it was trained in, unless told otherwise; and not of others that lie there by now."""
+    config = Path("runs/sup/config.json")
+    about = json.loads(config.read_text())
+    about["config"]["look"] = ["theme=night"]
+    config.write_text(json.dumps(about))
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr(probing, "probe", lambda encoder, data, pictures: seen.append(data.look) or {})
+    told = {"trained": np.zeros(7), "fresh": np.zeros(7)}
+    monkeypatch.setattr(few_labels, "compare", lambda encoder, data, *rest: seen.append(data.look) or told)
+    for words in ("", "--env-arg theme=day", "--data data/flappy"):
+        assert probing.main(["runs/sup", *words.split(), "--json"]) == 0
+    assert few_labels.main(["runs/sup", "--labels", "20", "--seeds", "2"]) == 0
+    # The probe has its control, and the labels two seeds, so each look comes twice.
+    assert seen[::2] == seen[1::2] == [{"theme": "night"}, {"theme": "day"}, {}, {"theme": "night"}]
+    about["config"]["fingerprint"] = "another's"
+    config.write_text(json.dumps(about))
+    refused(probing.main, "runs/sup", "was recorded anew")
+    refused(few_labels.main, "runs/sup --labels 20", "was recorded anew")
 
 
 WRONG = [

@@ -11,6 +11,7 @@ import torch
 from experiment.errors import UserError
 from perception.dataset import Dataset
 from perception.dbn import Machine, contrastive_divergence
+from tests.agents.making import copy, same
 from tests.perception.recording import open_flappy
 from tests.perception.test_training import make
 
@@ -109,19 +110,48 @@ def test_layers_learn_in_turn_and_then_stay(data: Dataset, tmp_path: Path) -> No
     assert changed == [[True, False]] * 9 + [[False, True]] * 10
 
 
+def test_a_machine_begins_with_steps_of_their_size_and_stays_when_its_turn_is_over(
+    data: Dataset, tmp_path: Path
+) -> None:
+    """Adam's first step is as long as its step size, which has fallen to a half by then, whatever the gradient."""
+    trainer = make("encoder-dbn", data, tmp_path / "run", 1280)
+    first, second = (trainer.way.machines[k] for k in range(2))  # type: ignore[index,union-attr]
+    for _ in range(10):
+        trainer.step()
+    stays, before = copy(first.state_dict()), copy(second.state_dict())
+    trainer.step()
+    for name, value in second.state_dict().items():
+        torch.testing.assert_close((value - before[name]).abs().max().item(), 0.5 * 1e-3, rtol=0.01, atol=0)
+    for _ in range(3):
+        trainer.step()
+    assert same(first.state_dict(), stays)
+
+
 def test_the_encoder_is_the_machines_one_on_the_other(data: Dataset, tmp_path: Path) -> None:
     trainer = make("encoder-dbn", data, tmp_path / "run", 1280)
     way: Any = trainer.way
     while trainer.steps < trainer.total_steps:
         trainer.step()
-    for k in range(2):
-        way._unroll(k)
     stacks = data.splits["test"].batch(np.arange(6)).observations
     pixels = (stacks.double() - way.encoder.mean) * way.encoder.scale
     halved = pixels.view(6, 2, 42, 2, 42, 2).mean((3, 5)).flatten(1) / 0.5
     first, second = (m.double() for m in way.machines)
     with torch.no_grad():
         torch.testing.assert_close(way.encoder(stacks).double(), second.up(first.up(halved)), atol=1e-5, rtol=1e-4)
+
+
+def test_a_run_that_was_complete_validates_its_last_machine(data: Dataset, tmp_path: Path) -> None:
+    """What is saved is all that there is to know, so it tells the same as before."""
+
+    class Notes(list[dict[str, Any]]):
+        write = list.append
+
+    done, resumed = (make("encoder-dbn", data, tmp_path / name, 128) for name in ("done", "resumed"))
+    for _ in range(2):
+        done.step()
+    told = done._validate(Notes())  # type: ignore[arg-type]
+    resumed.load_state_dict(copy(done.state_dict()))
+    assert resumed._validate(Notes()) == told  # type: ignore[arg-type]
 
 
 def test_pictures_are_made_again_ever_better(data: Dataset, tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ def make(name: str, data: Dataset, path: Path, total: int, **changes: Any) -> Tr
     chosen = settings(name, data, total, **changes)
     way = make_way(chosen, data)
     config = chosen.trainer
-    optimizer = HiddenMuon(way, way.encoder, config.learning_rate, config.muon_rate, beta1=config.beta1)
+    optimizer = HiddenMuon(
+        way, way.encoder, config.learning_rate, config.muon_rate, beta1=config.beta1, turns=way.turns
+    )
     run = Run.create(path, config_of(chosen), "x")
     trainer = Trainer(run, data, way, optimizer, chosen.trainer, total, 0, "fp32", quiet=True)
     trainer.prepare()
@@ -240,7 +242,7 @@ def test_what_was_learned_is_saved_before_it_is_validated(
         raise KeyboardInterrupt
 
     trainer = make("encoder-vae", data, tmp_path / "run", 128)
-    monkeypatch.setattr(trainer, "_look", stop)
+    monkeypatch.setattr(trainer, "_validate", stop)
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     assert checkpoint.load(checkpoint.latest(tmp_path / "run"))[1]["steps"] == 128

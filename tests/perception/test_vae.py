@@ -1,10 +1,15 @@
 """The VAE's losses against hand-worked cases and a float64 definition."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from perception.vae import divergence, reconstruction_loss
+from tests.perception.recording import open_flappy
+from tests.perception.test_training import make
 
 
 def test_the_reconstruction_by_hand() -> None:
@@ -37,3 +42,13 @@ def test_the_divergence_is_that_of_two_normal_distributions() -> None:
     torch.testing.assert_close(divergence(mean, log_variance), expected)
     assert divergence(torch.zeros(2, 3), torch.zeros(2, 3)) == 0
     assert np.isfinite(divergence(mean, log_variance).item())
+
+
+def test_each_pixels_change_is_that_from_one_frame_to_the_next(tmp_path: Path) -> None:
+    """Of all pairs within an episode, by hand; its last frame has none after it."""
+    data = open_flappy(tmp_path / "flappy", pictures=600, max_frames=12)
+    way: Any = make("encoder-vae", data, tmp_path / "run", 64).way
+    batch = data.splits["train"].batch(np.arange(len(data.splits["train"])))
+    frames, episodes = batch.observations[:, -1].double().numpy(), batch.rows["episode"]
+    pairs = np.square(frames[1:] - frames[:-1])[episodes[1:] == episodes[:-1]]
+    np.testing.assert_allclose(way.pixels.numpy(), np.sqrt(pairs.mean(0) + 4.0**2), rtol=1e-5)

@@ -51,6 +51,44 @@ def test_the_average_follows_the_encoder(data: Dataset, tmp_path: Path) -> None:
     assert not any(name.startswith("later") for name, _ in way.named_parameters())
 
 
+def test_pictures_are_compared_in_full_precision(data: Dataset, tmp_path: Path) -> None:
+    """The logits are the product of what is compared, taken in float64, to more digits than bfloat16 has."""
+    way: Any = make("encoder-contrastive", data, tmp_path / "run", 640).way
+    parts: dict[str, torch.Tensor] = {}
+    way.compare.register_forward_hook(lambda _, __, out: parts.update(forecast=out.double()))
+    way.later["code"].register_forward_hook(lambda _, __, out: parts.update(codes=out.double()))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        logits = way._compare(data.splits["train"].batch(np.arange(16)), 0.0)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits.double(), parts["forecast"] @ parts["codes"].T, rtol=1e-5, atol=1e-4)
+
+
+def test_only_pictures_that_are_so_much_later_are_compared(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last three of each episode are left out, as if they had not been in the batch."""
+    way: Any = make("encoder-contrastive", data, tmp_path / "run", 640).way.eval()
+    split = data.splits["test"]
+    episodes = split.take(np.arange(len(split)))["episode"]
+    expected = [i for i in range(len(split) - 3) if episodes[i + 3] == episodes[i]]
+    few = np.array([i for i in expected if i < 60])
+    assert 30 < len(few) < 57
+    with torch.no_grad():
+        one, other = (way.loss(split.batch(index)) for index in (np.arange(60), few))
+        torch.testing.assert_close(one, other)
+        assert way.loss(split.batch(np.array([split.last[0]])))[0] == 0  # and alone there is nothing to compare
+    judged: list[int] = []
+
+    def note(batch: Any, share: float) -> torch.Tensor:
+        judged.extend(batch.index)
+        return torch.eye(len(batch))
+
+    monkeypatch.setattr(way, "_compare", note)
+    assert way.judge(split) == {"accuracy_of_256": 1.0}
+    assert len(judged) == len(expected) // 256 * 256
+    assert set(judged) <= set(expected)
+
+
 def test_later_pictures_are_recognised(data: Dataset, tmp_path: Path) -> None:
     """By chance it would be one of 256."""
     trainer = make("encoder-contrastive", data, tmp_path / "run", 12_800)
