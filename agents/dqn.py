@@ -236,7 +236,7 @@ class DQN:
             config.prioritized,
             config.redraw,
             self._ahead,
-            self._look if self._known else None,
+            self._encode if self._known else None,
             encoder.feature_dim if self._known else 0,
         )
         self.replay.start(seed)
@@ -294,7 +294,7 @@ class DQN:
             self.noise = state["noise"].to(self.device).clone()
 
     @torch.no_grad()
-    def _look(self, stacks: Tensor) -> Tensor:
+    def _encode(self, stacks: Tensor) -> Tensor:
         """What a frozen encoder tells of stacks, which stays the same whatever is learned, and when it is asked again.
 
         It is asked by one thread: how a sum is split up among several shows in its last bits.

@@ -62,13 +62,13 @@ class GreedyPolicy:
     @torch.no_grad()
     def __call__(self, observations: Tensor) -> Tensor:
         """Choose actions, int64 [batch], for observations [batch, frames, height, width]."""
-        actions: Tensor = self._look(observations)[0].argmax(-1)
+        actions: Tensor = self._answer(observations)[0].argmax(-1)
         return actions
 
     @torch.no_grad()
     def think(self, observations: Tensor) -> Thought:
         """Choose the same actions and tell why: what a network's `thought` makes of its answers, on the CPU."""
-        thought: Thought = self.network.thought(*self._look(observations))
+        thought: Thought = self.network.thought(*self._answer(observations))
         return thought.cpu()
 
     @torch.no_grad()
@@ -97,7 +97,7 @@ class GreedyPolicy:
             return self
         return _Recalling(self.network, self._device, self._precision, games)
 
-    def _look(self, observations: Tensor) -> tuple[Tensor, ...]:
+    def _answer(self, observations: Tensor) -> tuple[Tensor, ...]:
         with autocast(self._device, self._precision):
             outputs: tuple[Tensor, ...] = self.network(observations.to(self._device))
         return outputs
@@ -111,7 +111,7 @@ class _Recalling(GreedyPolicy):
         self.memory, self._next = network.blank(games), network.blank(games)
         self._going_on = torch.zeros(1, games, dtype=torch.bool)
 
-    def _look(self, observations: Tensor) -> tuple[Tensor, ...]:
+    def _answer(self, observations: Tensor) -> tuple[Tensor, ...]:
         self.memory = self._next
         with autocast(self._device, self._precision):
             recalled = self.network.recall(observations.to(self._device), self._going_on, self.memory)

@@ -93,7 +93,7 @@ class PPO(OnPolicy):
         log_probs: list[Tensor] = []
 
         def choose(rollout: Rollout, t: int) -> Tensor:
-            logits, value_logits = self._look(rollout, t)
+            logits, value_logits = self._answer(rollout, t)
             values.append(value_logits)
             actions, log_prob = self.actor.draw(logits)
             log_probs.append(log_prob)
@@ -101,7 +101,7 @@ class PPO(OnPolicy):
 
         with self.learner.autocast():
             rollout = self.actor.play(choose)
-            values.append(self._look(rollout, rollout.steps)[1])
+            values.append(self._answer(rollout, rollout.steps)[1])
         means = self.playing.value.mean(torch.stack(values)).cpu()
         notes = {"values": means, "log_probs": torch.stack(log_probs)}
         return Played(rollout, {**notes, "features": torch.cat(self._seen)} if self._seen else notes)
@@ -126,7 +126,7 @@ class PPO(OnPolicy):
         errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))
         return steps, {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": rate}
 
-    def _look(self, rollout: Rollout, t: int) -> tuple[Tensor, Tensor]:
+    def _answer(self, rollout: Rollout, t: int) -> tuple[Tensor, Tensor]:
         """What the network makes of all games at step t while they are played; see `ActorCritic`."""
         network = self.playing
         features = network.encoder.features(rollout.at(t))
@@ -135,7 +135,7 @@ class PPO(OnPolicy):
         logits: tuple[Tensor, Tensor] = network.heads(network.encoder.read(features))
         return logits
 
-    def _look_again(self, rollout: Rollout, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _answer_again(self, rollout: Rollout, index: Tensor) -> tuple[Tensor, Tensor]:
         """What it makes of these steps of the rollout, flat indices t * games + game, to learn from them."""
         network, known = self.learner.network, self._features
         if known is None:
@@ -160,7 +160,7 @@ class PPO(OnPolicy):
     ) -> dict[str, Tensor]:
         config, network = self.config, self.learner.network
         with self.learner.autocast():
-            logits, value_logits = self._look_again(rollout, index)
+            logits, value_logits = self._answer_again(rollout, index)
         log_prob, entropy = chosen(logits, actions)
         policy = policy_loss(log_prob, old_log_prob, advantages, config.clip)
         value = network.value.loss(value_logits, returns)

@@ -64,14 +64,14 @@ class PPOLSTM(PPO):
         self._before = notes["memory"].to(self.device)
         return super().learn(rollout, notes)
 
-    def _look(self, rollout: Rollout, t: int) -> tuple[Tensor, Tensor]:
+    def _answer(self, rollout: Rollout, t: int) -> tuple[Tensor, Tensor]:
         """Recall and remember; the last observation is looked at again when the next rollout begins with it."""
         logits, values, recalled = self.playing.recall(rollout.at(t), rollout.first[t : t + 1], self._recalled)
         if t < rollout.steps:
             self._recalled = recalled
         return logits, values
 
-    def _look_again(self, rollout: Rollout, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _answer_again(self, rollout: Rollout, index: Tensor) -> tuple[Tensor, Tensor]:
         """Go through the whole rollout of the games that these steps are of."""
         n = self.config.num_envs
         games, column = torch.unique(index % n, return_inverse=True)

@@ -82,7 +82,7 @@ class Replay:
         alpha: exponent of the priorities (Schaul et al. 2016); 0 draws uniformly.
         redraw: keep the numbers of games that can be drawn again (`GameVectorEnv`) instead of their frames.
         ahead: steps that may be added between `draw` and `gather`, or while a thread of its own gathers.
-        look: maps stacks [games, frames, height, width] to features, float32 [games, feature_dim]. If it is given,
+        encode: maps stacks [games, frames, height, width] to features, float32 [games, feature_dim]. If it is given,
             these are kept as well and stand for the observations. It is asked about each when it is seen, and once
             more by `load_state_dict`.
         feature_dim: length of these features.
@@ -102,7 +102,7 @@ class Replay:
         alpha: float = 0.0,
         redraw: bool = True,
         ahead: int = 0,
-        look: Callable[[Tensor], Tensor] | None = None,
+        encode: Callable[[Tensor], Tensor] | None = None,
         feature_dim: int = 0,
     ) -> None:
         n = envs.num_envs
@@ -118,7 +118,7 @@ class Replay:
         self.frames, self.n_step, self.gamma, self.alpha, self.ahead = frames, n_step, gamma, alpha, ahead
         self._frames: Frames = kind(envs, redraw)(envs, self.slots)
         self._steps = np.zeros((self.slots, n), _step_dtype(envs))
-        self._look = look
+        self._encode = encode
         self._features = np.zeros((self.slots * n, feature_dim), np.float32)
         self._tree = SumTree(self.slots * n) if alpha else None
         self._top = 1.0  # the largest priority so far: what is new is drawn soon
@@ -270,13 +270,13 @@ class Replay:
 
     def _remember(self, slot: int) -> None:
         """Keep the features of what all games show in this slot. It is always one batch, so rounding is the same."""
-        if self._look is not None:
+        if self._encode is not None:
             index = self._of_all(slot)
-            self._features[index] = self._look(self._stacks(index)).float().cpu()
+            self._features[index] = self._encode(self._stacks(index)).float().cpu()
 
     def _seen(self, index: NDArray[np.int64]) -> Tensor:
         """Gather what is kept of the observations in these flat slots: features, or all pixels."""
-        return self._stacks(index) if self._look is None else torch.from_numpy(self._features[index])
+        return self._stacks(index) if self._encode is None else torch.from_numpy(self._features[index])
 
     def _stacks(self, index: NDArray[np.int64]) -> Tensor:
         """Gather observations [len(index), frames, height, width] whose newest frames lie in these flat slots."""

@@ -268,7 +268,7 @@ class Guest:
             if terminated or truncated:
                 break
             if screen.pool and left == 1 and self._picture is not None:
-                before = self._look(observation).copy()
+                before = self._picture_in(observation).copy()
         if not np.isfinite(total):
             raise ValueError(f"the reward is {total}")
         self._show(observation, before, out)
@@ -313,7 +313,7 @@ class Guest:
             raise ValueError(f"{self.env_id} renders {picture.dtype}, where uint8 is expected")
         return picture
 
-    def _look(self, observation: Any) -> NDArray[np.uint8]:
+    def _picture_in(self, observation: Any) -> NDArray[np.uint8]:
         """Return the picture that it shows now, checked."""
         picture: NDArray[np.uint8]
         picture = self._rendered() if self.screen.pixels else np.asarray(_at(observation, self._place))
@@ -325,7 +325,7 @@ class Guest:
 
     def _show(self, observation: Any, before: NDArray[np.uint8] | None, out: NDArray[Any]) -> None:
         if self._picture is not None:
-            picture = self._look(observation)
+            picture = self._picture_in(observation)
             above = 0 if self._squares is None else self._show_numbers(self._squares, observation, out[0])
             shrink(gray(picture if before is None else np.maximum(picture, before)), out[0, above:])
             return

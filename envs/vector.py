@@ -207,7 +207,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         for i in np.flatnonzero(chosen):
             self._restart(self._states, self._rules, i)
         self._elapsed[chosen], self.over[chosen] = 0, False
-        return out, self._look(out)
+        return out, self._draw_all(out)
 
     def step(
         self, actions: Any, out: NDArray[np.uint8] | None = None
@@ -227,7 +227,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         """
         out = self._picture(self.num_envs, out)
         rewards, terminated, truncated = self._step(self._checked(actions))
-        return out, rewards, terminated, truncated, self._look(out)
+        return out, rewards, terminated, truncated, self._draw_all(out)
 
     def advance(self, actions: Any) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Step every game without a picture: as `step`, but no observations are returned and no boxes in info."""
@@ -285,7 +285,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"out must be {wanted}, not {out.dtype} {list(out.shape)}")
         return out
 
-    def _look(self, out: NDArray[np.uint8]) -> dict[str, Any]:
+    def _draw_all(self, out: NDArray[np.uint8]) -> dict[str, Any]:
         """Draw all games; returns info."""
         boxes = np.empty((self.num_envs, self.game.max_sprites, 5), np.int16)
         info = self._info(boxes=boxes)

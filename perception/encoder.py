@@ -106,7 +106,7 @@ class Encoder(nn.Module):
         else:
             half = torch.is_autocast_enabled(observations.device.type)
             dtype = torch.get_autocast_dtype(observations.device.type) if half else torch.float32
-            features = self.body(self._look(observations, dtype))
+            features = self.body(self._centered(observations, dtype))
         return features
 
     def read(self, features: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class Encoder(nn.Module):
         read: Tensor = features if self.reader is None else self.reader(features)
         return read.float()
 
-    def _look(self, observations: Tensor, dtype: torch.dtype) -> Tensor:
+    def _centered(self, observations: Tensor, dtype: torch.dtype) -> Tensor:
         if self.layout == "patches" and isinstance(self.body, _Stack) and observations.device.type == "cpu":
             return centered_patches(observations, self.mean, self.scale, dtype, *self.body.first.sizes)
         return centered(observations, self.mean, self.scale, dtype)

@@ -183,7 +183,7 @@ def test_frozen_features_are_computed_once_while_playing(saved: Path) -> None:
     agent.learn(rollout, notes)
     index = torch.tensor([0, 3, 4 * 7 + 2, 4 * 5 + 1])  # t * games + game
     for found, wanted in zip(
-        agent._look_again(rollout, index), agent.learner.network(rollout.observations(index)), strict=True
+        agent._answer_again(rollout, index), agent.learner.network(rollout.observations(index)), strict=True
     ):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     assert calls["learns"] == 1

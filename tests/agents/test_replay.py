@@ -140,7 +140,7 @@ def array_bytes(thing: Any) -> int:
 @pytest.mark.parametrize("alpha", [0.0, 0.6])
 @pytest.mark.parametrize("envs", [Blank(), GameVectorEnv(FLAPPY_BIRD, 8)], ids=["stored", "redrawn"])
 def test_the_memory_foretold_is_the_memory_taken(envs: Any, alpha: float, width: int) -> None:
-    replay = Replay(envs, 4003, 2, 3, GAMMA, alpha, look=checksums if width else None, feature_dim=width)
+    replay = Replay(envs, 4003, 2, 3, GAMMA, alpha, encode=checksums if width else None, feature_dim=width)
     taken = array_bytes(replay) - 8  # which of the games are over
     assert taken > 4000 * ((84 * 84 if isinstance(envs, Blank) else 80) + 4 * width)
     assert Replay.memory_for(envs, 4003, alpha, feature_dim=width) == replay.memory == taken
@@ -288,7 +288,7 @@ def test_features_are_those_of_what_was_seen(make: Callable[[], Any]) -> None:
         asked.append(len(stacks))
         return checksums(stacks)
 
-    pixels, features = Replay(make(), 75, 2, 3, GAMMA), Replay(make(), 75, 2, 3, GAMMA, look=look, feature_dim=3)
+    pixels, features = Replay(make(), 75, 2, 3, GAMMA), Replay(make(), 75, 2, 3, GAMMA, encode=look, feature_dim=3)
     rngs = [np.random.default_rng(0) for _ in range(2)]
     seen = set()
     for replay in (pixels, features):
@@ -309,7 +309,7 @@ def test_features_are_those_of_what_was_seen(make: Callable[[], Any]) -> None:
 
 def test_features_are_there_again_in_a_replay_taken_up_by_another() -> None:
     begun, other = (
-        Replay(GameVectorEnv(FLAPPY_BIRD, 4), 4 * 30, 2, 3, GAMMA, look=checksums, feature_dim=3) for _ in range(2)
+        Replay(GameVectorEnv(FLAPPY_BIRD, 4), 4 * 30, 2, 3, GAMMA, encode=checksums, feature_dim=3) for _ in range(2)
     )
     begun.start(0)
     other.start(9)
