@@ -125,7 +125,7 @@ class GameConfig:
 
     @property
     def ours(self) -> bool:
-        """Whether it is one of our games.
+        """Whether it is one of our games. The module is imported that registers it, or that the id names.
 
         Raises:
             UserError: if there is no such environment at all.
@@ -210,7 +210,7 @@ class GameConfig:
 
     @property
     def bare(self) -> "GameConfig":
-        """The same without what makes no other game of it: where it runs, and whether preset and skip were named."""
+        """The same game, to compare two: preset and skip named, the look in order, where it runs left out."""
         usual = {name: getattr(GameConfig, name) for name in ("life_loss", *HOSTING)}  # a life counts in training only
         look = tuple(f"{name}={value}" for name, value in sorted(self.look.items()))
         return replace(self, preset=self.about["preset"] or "", frame_skip=self.skip, env_arg=look, **usual)
