@@ -14,6 +14,7 @@ from agents.saliency import METHODS
 from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files
+from experiment.charts import learning_curve
 from experiment.errors import UserError, explain
 from experiment.evaluate import fresh_seeds
 from experiment.heat import heat
@@ -44,8 +45,11 @@ def write_report(path: Path, run: Run, player: Player, result: dict[str, Any], n
     report = Report(name, run.about, result, player.steps, watch=watch)
     if run.metrics.exists():
         report.metrics = read_metrics(run.metrics)
-    if not any("train/score" in line or "eval/score_mean" in line for line in report.metrics):
-        report.missing.append("This run's folder has no record of its training, so there is no learning curve.")
+    if learning_curve(report.metrics) is None:
+        why = "This run's folder has no record of its training"
+        if report.metrics:
+            why = "The record of its training has no score"
+        report.missing.append(f"{why}, so there is no learning curve.")
     try:
         report.film, report.poster = _film(player, result["seed"], result["score_cap"])
         report.moments = take_moments(player, result["seed"])

@@ -18,7 +18,6 @@ resize to 84 x 84 (OpenCV if it is installed, else Pillow), in three ways:
 
 import importlib.util
 import os
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -36,6 +35,8 @@ from rich.table import Table
 
 from benchmarks.common import alternate, machine, print_json, summary, version
 from envs import GAMES, GameVectorEnv
+from experiment.command import main_line
+from experiment.errors import UserError
 
 FIRST = "wingbeat/FlappyBird-v0"
 PEER = "flappy-bird-gymnasium"
@@ -209,16 +210,13 @@ def table(answer: dict[str, Any]) -> Table:
     return lines
 
 
-def main() -> None:
-    """Measure and print."""
-    settings = tyro.cli(Settings, description=__doc__)
+def main(argv: list[str]) -> int:
+    """Measure and print; returns the exit code."""
+    settings = tyro.cli(Settings, args=argv, description=__doc__)
     if settings.env not in GAMES and settings.env != "all":
-        print(f"--env must be all or one of {', '.join(GAMES)}, not {settings.env}", file=sys.stderr)
-        raise SystemExit(2)
+        raise UserError(f"--env must be all or one of {', '.join(GAMES)}, not {settings.env}")
     if settings.env == FIRST and version(PEER) is None:
-        print(f'{PEER} is not installed: pip install -c constraints.txt -e ".[bench]"', file=sys.stderr)
-        raise SystemExit(2)
-    os.environ |= {"SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+        raise UserError(f'{PEER} is not installed: pip install -c constraints.txt -e ".[bench]"')
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Gymnasium's checker has much to say about the peer
         answer = measure(settings)
@@ -226,7 +224,9 @@ def main() -> None:
         print_json(answer)
     else:
         Console().print(table(answer))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    os.environ |= {"SDL_VIDEODRIVER": "dummy", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}
+    main_line(main)

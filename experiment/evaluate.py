@@ -59,10 +59,10 @@ def evaluate(
     stack = FrameStack(frames, observations)
     policy = policy.begin(episodes)
     playing, lost = np.ones(episodes, np.bool_), np.zeros(episodes, np.bool_)
-    scores, steps = np.zeros(episodes), 0
+    scores, steps = np.zeros(episodes), np.zeros(episodes, np.int64)
     actions = np.zeros(episodes, np.int64)
     while playing.any():
-        steps += int(playing.sum())
+        steps += playing
         asked = np.ones_like(playing) if policy.recurrent else playing
         actions[asked] = policy(torch.from_numpy(stack.stacks[asked])).cpu().numpy()
         observations, _, terminated, truncated, info = envs.step(actions)
@@ -78,8 +78,9 @@ def evaluate(
             watch(episodes - int(playing.sum()))
     if lost.all():
         raise EnvFailure("no episode came to an end: all their environments failed")
-    result = summarize(scores[~lost], score_cap) | {"episodes": episodes, "seed": seed, "steps": steps}
-    return result | {"episodes": episodes - int(lost.sum()), "interrupted": int(lost.sum())} if lost.any() else result
+    result = summarize(scores[~lost], score_cap)
+    result |= {"episodes": int((~lost).sum()), "seed": seed, "steps": int(steps[~lost].sum())}
+    return result | {"interrupted": int(lost.sum())} if lost.any() else result
 
 
 def one_line(result: dict[str, Any]) -> str:

@@ -1,13 +1,14 @@
 """The benchmarks' common parts, and the throughput command's answer."""
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.common import alternate, machine, print_json, summary
+from benchmarks.env_throughput import main
 from envs import GAMES
 
 ROOT = Path(__file__).parents[2]
@@ -39,10 +40,9 @@ def test_the_machine_in_words() -> None:
     assert about["no-such-package"] is None
 
 
-def test_the_throughput_command_answers_in_json() -> None:
-    command = [sys.executable, "-m", "benchmarks.env_throughput", "--json", "--seconds", "0.02", "--repeats", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    answer = json.loads(done.stdout)
+def test_the_throughput_command_answers_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", "--seconds", "0.02", "--repeats", "2"]) == 0
+    answer = json.loads(capsys.readouterr().out)
     rates, times = answer["frames_per_second"], answer["wingbeat_is_times"]
     assert rates.keys() == times.keys()
     assert times["wingbeat"]["values"] == [1.0, 1.0]
@@ -55,12 +55,18 @@ def test_the_throughput_command_answers_in_json() -> None:
     assert times["peer_private"]["median"] > 10  # 150 and more; far from any machine's moods
 
 
-def test_the_throughput_of_every_game() -> None:
-    command = [sys.executable, "-m", "benchmarks.env_throughput", "--json", "--seconds", "0.02", "--repeats", "1"]
-    done = subprocess.run([*command, "--env", "all"], cwd=ROOT, capture_output=True, text=True, check=True)
-    rates = json.loads(done.stdout)["frames_per_second"]
+def test_the_throughput_of_every_game(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--json", "--seconds", "0.02", "--repeats", "1", "--env", "all"]) == 0
+    rates = json.loads(capsys.readouterr().out)["frames_per_second"]
     assert set(rates) == {*GAMES, "memcpy"}
     assert all(rate["median"] > 1_000 for rate in rates.values())  # 400,000 and more on a quiet core
-    refused = subprocess.run([*command, "--env", "Chess"], cwd=ROOT, capture_output=True, text=True)
-    assert refused.returncode == 2
-    assert "--env must be all or one of wingbeat/FlappyBird-v0" in refused.stderr
+
+
+def test_the_throughput_of_no_game(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The file itself is run, as the command does."""
+    monkeypatch.setenv("PYGAME_HIDE_SUPPORT_PROMPT", "1")  # as it sets it, and it is put back afterwards
+    monkeypatch.setattr(sys, "argv", ["env_throughput.py", "--env", "Chess"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "benchmarks" / "env_throughput.py"), run_name="__main__")
+    assert stop.value.code == 2
+    assert "--env must be all or one of wingbeat/FlappyBird-v0" in capsys.readouterr().err

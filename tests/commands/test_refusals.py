@@ -179,8 +179,8 @@ def change_config(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
         (lambda config: config.update(algorithm="sac"), ["sac"]),
         (lambda config: config.pop("algorithm"), ["algorithm"]),
         (lambda config: config.pop("learner"), ["learner"]),
-        (lambda config: config.update(learner=3), ["run"]),
-        (lambda config: config.clear(), ["run"]),
+        (lambda config: config.update(learner=3), ["not those of a run", "'int'"]),
+        (lambda config: config.clear(), ["not those of a run", "'algorithm'"]),
     ],
 )
 def test_a_run_with_other_settings(change: Callable[[dict[str, Any]], Any], words: list[str], run: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_run_with_other_settings(change: Callable[[dict[str, Any]], Any], word
         (lambda config: config["runner"].update(keep="all"), "keep"),
         (lambda config: config["runner"].update(walk=1), "walk"),
         (lambda config: config.pop("runner"), "runner"),
-        (lambda config: config.update(runner=None), "run"),
+        (lambda config: config.update(runner=None), "'NoneType'"),
     ],
 )
 def test_a_run_that_can_be_played_but_not_resumed(

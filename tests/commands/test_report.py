@@ -112,12 +112,23 @@ def test_a_report_stands_for_itself_and_tells_what_json_tells(named: Path, capsy
             assert len(picture.convert("RGB").getcolors(1 << 24) or []) > 500
 
 
-def test_what_a_run_lacks_is_said(run: Path) -> None:
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (None, "This run's folder has no record of its training"),
+        ('{"steps": 256, "seconds": 1.5, "train/score": null}\n', "The record of its training has no score"),
+    ],
+    ids=["no record", "no score"],
+)
+def test_what_a_run_lacks_is_said(record: str | None, words: str, run: Path) -> None:
+    """No record, or one of a training in which no episode came to an end."""
     (run / "metrics.jsonl").unlink()
+    if record:
+        (run / "metrics.jsonl").write_text(record)
     assert play.main([str(run / "best"), "--report", "new/here.html", *AS_JUDGED]) == 0
     page = Page(Path("new/here.html").read_text())
     assert "Learning curve" not in page.texts
-    assert "This run's folder has no record of its training, so there is no learning curve." in page.texts
+    assert f"{words}, so there is no learning curve." in page.texts
     assert [path.name for path in Path("new").iterdir()] == ["here.html"]
     assert not (run / "report.html").exists()
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from envs import FLAPPY_BIRD, AdaptedVectorEnv, GameVectorEnv
+from envs.guest import EnvFailure
 from experiment.evaluate import bootstrap_interval, evaluate, one_line, save_evaluation
 from experiment.policy import Plain
 from experiment.show import show
@@ -87,6 +88,41 @@ def test_the_cap_ends_an_episode_and_is_counted() -> None:
     assert result["reached_cap"] == 2 / 5
     assert result["steps"] == 4 + 2 + 4 + 4 + 4
     assert "40% of 5 episodes reached the cap of 4" in one_line(result)
+
+
+class Failing(Scripted):
+    """Some games' environments fail at some step of their first episode, and the step after begins another."""
+
+    fails: dict[int, int]
+
+    def step(self, actions: NDArray[np.int64]) -> tuple[Any, ...]:
+        observations, rewards, terminated, truncated, info = super().step(actions)
+        lost = np.array([self.fails.get(i) == step for i, step in enumerate(self.steps)]) & (self.ended == 0)
+        self.steps[lost] = 0
+        self.ended += lost
+        observations = self._picture()
+        return observations, rewards, terminated, truncated, info | {"interrupted": lost}
+
+
+def test_episodes_that_an_environment_broke_off_count_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of scores 4, 0, 9, 2 and 2 the third is lost in its 3rd step and the fifth in its first."""
+    told: list[int] = []
+    monkeypatch.setattr(Failing, "fails", {2: 3, 4: 1}, raising=False)
+    result = evaluate(Failing, Plain(act), 3, episodes=5, score_cap=4, watch=told.append)
+    assert result["scores"] == [4, 0, 2]
+    assert result["score_mean"] == 2
+    assert result["reached_cap"] == 1 / 3
+    assert result["steps"] == 4 + 2 + 4
+    assert (result["episodes"], result["interrupted"]) == (3, 2)
+    assert told == [1, 2, 3, 5]  # ended, one way or the other
+    assert "33% of 3 episodes reached the cap of 4" in one_line(result)
+    assert "interrupted" not in evaluate(Scripted, Plain(act), 3, episodes=5)
+
+
+def test_an_evaluation_of_nothing_but_failures_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Failing, "fails", dict.fromkeys(range(5), 1), raising=False)
+    with pytest.raises(EnvFailure, match="no episode came to an end"):
+        evaluate(Failing, Plain(act), 3, episodes=5)
 
 
 def test_seeds_are_fresh() -> None:

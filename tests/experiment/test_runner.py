@@ -90,18 +90,26 @@ class Clock:
         return time.time()
 
 
-def test_evaluations_that_take_long_come_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 20 s each, every 5 s: after 5 steps, and then after 80 each; another at the end."""
-    clock, asked = Clock(), list[int]()
-    monkeypatch.setattr(runner, "time", clock)
-    algorithm = Counts(clock)
+class Judge:
+    """Takes 20 seconds for an evaluation."""
 
-    def evaluate(episodes: int, cap: int, watch: Any) -> dict[str, Any]:
-        asked.append(algorithm.steps)
-        clock.now += 20.0
+    def __init__(self, algorithm: Counts) -> None:
+        self.algorithm, self.asked = algorithm, list[int]()
+
+    def __call__(self, episodes: int, cap: int, watch: Any) -> dict[str, Any]:
+        self.asked.append(self.algorithm.steps)
+        self.algorithm.clock.now += 20.0
         return {"score_mean": 1.0, "score_median": 1.0, "score_ci95": [1.0, 1.0], "score_cap": cap,
                 "reached_cap": 0.0, "episodes": episodes}  # fmt: skip
 
+
+def test_evaluations_that_take_long_come_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 20 s each, every 5 s: after 5 steps, and then after 80 each; another at the end."""
+    clock = Clock()
+    monkeypatch.setattr(runner, "time", clock)
+    algorithm = Counts(clock)
+    evaluate = Judge(algorithm)
+    asked = evaluate.asked
     config = RunnerConfig(evaluate_seconds=5.0)
     Runner(Run.create(tmp_path / "run", {}, "x"), algorithm, 200, evaluate, config, quiet=True).train()
     assert asked == [5, 85, 165, 200]
@@ -115,6 +123,23 @@ def test_evaluations_that_take_long_come_less_often(tmp_path: Path, monkeypatch:
     del asked[:]
     Runner(Run.create(tmp_path / "other", {}, "x"), algorithm, 85, evaluate, config, quiet=True).train()
     assert asked == [5, 85]  # the same policy is not judged again
+
+
+def test_checkpoints_come_when_they_are_due_however_long_evaluations_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 30 s, all kept. Evaluations take from second 5 to 25, 105 to 125 and 205 to 225, as above.
+
+    So checkpoints are due at seconds 30, 60 and 90, which are steps 10, 40 and 70; at 120, and then it is evaluated, so
+    in the step after, at 126; 30 s later each, at 156 and 186; at 216, so at 226; at 256; and at the end.
+    """
+    clock = Clock()
+    monkeypatch.setattr(runner, "time", clock)
+    algorithm, run = Counts(clock), Run.create(tmp_path / "run", {}, "x")
+    config = RunnerConfig(evaluate_seconds=5.0, checkpoint_seconds=30.0, keep=0)
+    Runner(run, algorithm, 200, Judge(algorithm), config, quiet=True).train()
+    found = sorted(int(path.name) for path in run.checkpoints.iterdir())
+    assert found == [10, 40, 70, 86, 116, 146, 166, 196, 200]  # so many seconds less 20 for each evaluation
 
 
 def test_a_run_that_the_clock_ended_says_how_far_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
