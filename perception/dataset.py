@@ -329,7 +329,8 @@ class Split:
         """All numbers of all rows, [rows, len(names)], NaN where no picture shows them."""
         game, preset = self.data.game, self.data.envs.preset
         parts = [np.ascontiguousarray(shard["state"]).view(game.scene_dtype) for shard in self._shards]
-        known = labels.numbers(game, preset, np.concatenate(parts))
+        over = np.concatenate([[False], *(shard["terminated"] for shard in self._shards)])[:-1]  # by the row before
+        known = labels.numbers(game, preset, np.concatenate(parts), over)
         return np.stack([known[name] for name in self.data.names], 1)
 
     @cached_property

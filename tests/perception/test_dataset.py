@@ -172,6 +172,38 @@ def test_the_time_to_impact_by_hand() -> None:
     assert frames_left(FLAPPY_BIRD, "classic", records).tolist() == [8, 1]
 
 
+def test_the_time_to_impact_is_told_where_chance_does_not_decide_it() -> None:
+    """A fruit 70 pixels above where it is lost falls 6 a frame: lost after 12, or caught, and then another one comes.
+
+    That one may fall where the basket is or not. Ten questions are ten, whatever is asked.
+    """
+    from envs.games.catch import CATCH
+    from tests.agents.games import IDENTITY
+
+    records = np.zeros(2, CATCH.scene_dtype)
+    records["basket_x"], records["fruit_x"], records["fruit_y"], records["fall"] = 136, [0, 154], 200, 6
+    np.testing.assert_array_equal(frames_left(CATCH, "classic", records), [12, np.nan])
+    questions = np.zeros(3, IDENTITY.scene_dtype)
+    questions["clock"] = [0, 4, 9]
+    assert frames_left(IDENTITY, "only", questions).tolist() == [10, 6, 1]
+
+
+def test_the_time_to_impact_is_none_once_it_has_come(recorded: tuple[Path, Chance]) -> None:
+    """In the last picture of an episode that ended by itself; one that was cut off goes on as it would have."""
+    data = Dataset(recorded[0])
+    split, k = data.splits["train"], data.names.index("impact")
+    rows = split.take(np.arange(len(split)))
+    last = np.flatnonzero(rows["action"] < 0)
+    crashed = rows["terminated"][last - 1]
+    assert 0 < crashed.sum() < len(last)
+    assert (split.numbers[last[crashed], k] == 0).all()
+    others = np.setdiff1d(np.arange(len(split)), last[crashed])
+    states = np.ascontiguousarray(rows["state"][others]).view(FLAPPY_BIRD.scene_dtype)
+    expected = frames_left(FLAPPY_BIRD, "classic", states)
+    assert expected.min() == 1
+    np.testing.assert_array_equal(split.numbers[others, k], expected)
+
+
 def test_a_game_without_facts_tells_all_its_numbers() -> None:
     from tests.agents.games import CATCH, STILL
 
