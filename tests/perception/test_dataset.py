@@ -236,7 +236,9 @@ def test_nothing_is_left_of_what_can_not_be_made(tmp_path: Path) -> None:
 
 
 def spoil(path: Path, **changes: object) -> None:
+    """Change dataset.json, and leave no hash in it, as the first datasets had none."""
     about = json.loads((path / "dataset.json").read_text())
+    about.pop("sha256", None)
     (path / "dataset.json").write_text(json.dumps({**about, **changes}))
 
 
@@ -244,6 +246,7 @@ def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "data"
     record_flappy(path, pictures=600)
     whole = {file: file.read_bytes() for file in path.iterdir()}
+    fingerprint = Dataset(path).fingerprint
     train, about = path / "train-000.npy", path / "dataset.json"
 
     def refused(words: str) -> None:
@@ -273,6 +276,19 @@ def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
     refused("noon")
     spoil(path, splits=[1])
     refused("does not describe a dataset of this version")
+    splits = json.loads(whole[about])["splits"]
+    spoil(path, splits={**splits, "test": {"pictures": 0, "episodes": 0, "files": []}})
+    refused("no pictures for test")
+    for size in ([1 << 24, 1 << 24], [1 << 70, 84], [84], 84, [0, 84], {}):  # the first is more than any machine has
+        spoil(path, size=size)
+        refused("can't be drawn|does not describe")
+    spoil(path, frame_skip=float("inf"))
+    refused("does not describe")
+    about.write_bytes(whole[about].replace(b'"classic"', b'"head2023"'))
+    refused("dataset.json is damaged: its SHA-256")
+    spoil(path)
+    assert Dataset(path).fingerprint == fingerprint
+    about.write_bytes(whole[about])
     about.unlink()
     refused("is not a dataset")
 
