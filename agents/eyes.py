@@ -51,6 +51,8 @@ def take_encoder(eyes: EyesConfig, game: GameConfig) -> tuple[EyesConfig, Encode
             raise UserError(
                 f"--encoder-mode {eyes.encoder_mode} needs a trained encoder: --encoder FOLDER, such as runs/<name>"
             )
+        if eyes.encoder_lr is not None:
+            raise UserError("--encoder-lr needs a trained encoder: --encoder FOLDER, such as runs/<name>")
         return eyes, None
     if not path.exists():
         raise UserError(
@@ -58,6 +60,8 @@ def take_encoder(eyes: EyesConfig, game: GameConfig) -> tuple[EyesConfig, Encode
         )
     if eyes.encoder_mode == "scratch":
         raise UserError(f"--encoder-mode scratch takes a network's name, such as small, not the folder {path}")
+    if eyes.encoder_mode == "frozen" and eyes.encoder_lr is not None:
+        raise UserError("--encoder-lr is for an encoder that is trained further, not for a frozen one; leave it away")
     encoder = load_encoder(path)
     spec = encoder.spec
     for flag, given, has in (("frames", eyes.frames, spec.frames), ("feature-dim", eyes.feature_dim, spec.feature_dim)):

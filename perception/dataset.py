@@ -1,7 +1,7 @@
 """Frames with free labels: episodes on disk as the games' numbers, drawn again when they are wanted.
 
     data/flappy/
-        dataset.json           what was played and how, and the SHA-256 of every file
+        dataset.json           what was played and how, and the SHA-256 of every file and of all this
         train-000.npy ...      structured arrays, a row for each observation; also validation and test
 
 A row holds the numbers that the picture is drawn from (`state`), what was then done (`action`, -1 in an episode's
@@ -110,8 +110,8 @@ def record(
             )
         size = list(envs.single_observation_space.shape or ())[1:]
         about = {**about, "size": size, "seed": seed, "splits": splits, "made": machine.describe()}
-        text = json.dumps({"format": FORMAT, "version": VERSION, **about}, indent=2)
-        files.write(folder / ABOUT, text + "\n")
+        head = {"format": FORMAT, "version": VERSION, "sha256": _sha256_of(about)}
+        files.write(folder / ABOUT, json.dumps({**head, **about}, indent=2) + "\n")
 
 
 def _episodes(envs: GameVectorEnv, policy: Policy, pictures: int, seed: int) -> Any:
@@ -190,6 +190,11 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _sha256_of(about: dict[str, Any]) -> str:
+    rest = {key: value for key, value in about.items() if key not in ("format", "version", "sha256")}
+    return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
+
+
 class Dataset:
     """A dataset's folder, checked to the last byte.
 
@@ -219,10 +224,13 @@ class Dataset:
             self.look: dict[str, Any] = about["look"] if look is None else look
             self.envs = GameVectorEnv(self.game, 1, preset, int(about["frame_skip"]), size, **self.look)
             shards = {name: [self._shard(file) for file in about["splits"][name]["files"]] for name in SPLITS}
-        except (KeyError, TypeError, IndexError) as error:
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
             raise UserError(f"{path / ABOUT} does not describe a dataset of this version ({error!r})") from error
-        except ValueError as error:
+        except (ValueError, MemoryError) as error:
             raise UserError(f"the dataset {path} can't be drawn: {error}") from error
+        for name, arrays in shards.items():
+            if not any(map(len, arrays)):
+                raise UserError(f"{path / ABOUT} names no pictures for {name}; record the dataset anew")
         self.splits = {name: Split(self, arrays) for name, arrays in shards.items()}
 
     @property
@@ -302,6 +310,8 @@ def _read_about(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path / ABOUT} has format {about['version']} and this Wingbeat reads up to {VERSION}; update Wingbeat"
         )
+    if about.get("sha256", _sha256_of(about)) != _sha256_of(about):  # the first datasets have none
+        raise UserError(f"{path / ABOUT} is damaged: its SHA-256 does not match; record the dataset anew")
     return about
 
 
@@ -329,7 +339,8 @@ class Split:
         """All numbers of all rows, [rows, len(names)], NaN where no picture shows them."""
         game, preset = self.data.game, self.data.envs.preset
         parts = [np.ascontiguousarray(shard["state"]).view(game.scene_dtype) for shard in self._shards]
-        known = labels.numbers(game, preset, np.concatenate(parts))
+        over = np.concatenate([[False], *(shard["terminated"] for shard in self._shards)])[:-1]  # by the row before
+        known = labels.numbers(game, preset, np.concatenate(parts), over)
         return np.stack([known[name] for name in self.data.names], 1)
 
     @cached_property

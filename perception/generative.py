@@ -87,17 +87,20 @@ class Generative(Way):
     @torch.no_grad()
     def judge(self, split: Split) -> dict[str, float]:
         """Measure errors in gray levels: of all pixels, and of those that the bird or whatever moves covers."""
-        everywhere, where_it_moves = [], []
+        sums, counts = np.zeros(2), np.zeros(2)  # of squared errors: of all pixels, of those that moved
         for index in np.array_split(np.arange(len(split)), -(-len(split) // CHUNK)):
             observations = split.batch(index).observations.to(self.device)
             frame = observations[:, -1].float()
             errors = (self.draw(self.encode(observations)) - frame).square()
-            everywhere.append(errors.mean().item())
+            parts = [errors]
             if observations.shape[1] > 1:
-                moved = (frame - observations[:, -2].float()).abs() > STILL
-                where_it_moves.append(errors[moved].mean().item())
-        result = {"rms_error": float(np.mean(everywhere)) ** 0.5}
-        return result | ({"rms_error_moving": float(np.nanmean(where_it_moves)) ** 0.5} if where_it_moves else {})
+                parts.append(errors[(frame - observations[:, -2].float()).abs() > STILL])
+            for k, part in enumerate(parts):
+                sums[k] += part.sum(dtype=torch.float64).item()
+                counts[k] += part.numel()
+        with np.errstate(invalid="ignore"):
+            rms = np.sqrt(sums / counts).tolist()
+        return {"rms_error": rms[0]} | ({"rms_error_moving": rms[1]} if split.data.frames > 1 else {})
 
 
 def _pixels(drawn: Tensor) -> Tensor:

@@ -47,12 +47,14 @@ def r2(told: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def ridge(features: NDArray[np.float64], numbers: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
-    """Fit w = (F'F + s t I)^-1 F'x with F the features and a constant 1, t the features' mean square, no ridge on 1.
+    """Fit w = (F'F + s n t I)^-1 F'x with F the features and a constant 1, no ridge on 1.
+
+    t is the features' mean square about their means.
 
     Args:
         features: [n, d].
         numbers: [n], without gaps.
-        strength: s, times n.
+        strength: s.
 
     Returns:
         w, [d + 1]; the constant's comes last.
@@ -89,15 +91,14 @@ def probe(encoder: Encoder, data: Dataset, pictures: int = 20_000) -> dict[str, 
             result[name] = float("nan")
             continue
         fits = [ridge(train[0][known], train[1][known, k], strength) for strength in STRENGTHS]
-        best = max(fits, key=lambda w: _score(w, validation, k))
+        best = max(fits, key=lambda w: np.nan_to_num(_score(w, validation, k), nan=-np.inf))
         result[name] = _score(best, test, k)
     return result
 
 
 def _score(w: NDArray[np.float64], part: tuple[NDArray[np.float64], NDArray[np.float64]], k: int) -> float:
     told = part[0] @ w[:-1] + w[-1]
-    value = float(r2(told[:, None], part[1][:, k : k + 1])[0])
-    return value if value == value else -np.inf
+    return float(r2(told[:, None], part[1][:, k : k + 1])[0])
 
 
 def random_encoder(encoder: Encoder, data: Dataset, seed: int) -> Encoder:

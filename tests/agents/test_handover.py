@@ -315,6 +315,8 @@ def test_what_does_not_fit_is_told_in_one_line(saved: Path, tmp_path: Path) -> N
     refused("--feature-dim 64 does not fit", settings("ppo", saved, feature_dim=64))
     refused("--encoder-mode frozen needs a trained encoder", settings("ppo", "small", "frozen"))
     refused("--encoder-mode scratch", settings("ppo", saved, "scratch"))
+    refused("--encoder-lr needs a trained encoder", settings("ppo", "small", encoder_lr=1e-3))
+    refused("--encoder-lr is for .* not for a frozen one", settings("ppo", saved, "frozen", encoder_lr=1e-3))
     refused("there is no encoder 'nowhere'", settings("ppo", "nowhere"))
     refused("holds no encoder", settings("ppo", tmp_path))
     cart = replace(settings("ppo", saved), game=GameConfig("CartPole-v1"))

@@ -172,6 +172,38 @@ def test_the_time_to_impact_by_hand() -> None:
     assert frames_left(FLAPPY_BIRD, "classic", records).tolist() == [8, 1]
 
 
+def test_the_time_to_impact_is_told_where_chance_does_not_decide_it() -> None:
+    """A fruit 70 pixels above where it is lost falls 6 a frame: lost after 12, or caught, and then another one comes.
+
+    That one may fall where the basket is or not. Ten questions are ten, whatever is asked.
+    """
+    from envs.games.catch import CATCH
+    from tests.agents.games import IDENTITY
+
+    records = np.zeros(2, CATCH.scene_dtype)
+    records["basket_x"], records["fruit_x"], records["fruit_y"], records["fall"] = 136, [0, 154], 200, 6
+    np.testing.assert_array_equal(frames_left(CATCH, "classic", records), [12, np.nan])
+    questions = np.zeros(3, IDENTITY.scene_dtype)
+    questions["clock"] = [0, 4, 9]
+    assert frames_left(IDENTITY, "only", questions).tolist() == [10, 6, 1]
+
+
+def test_the_time_to_impact_is_none_once_it_has_come(recorded: tuple[Path, Chance]) -> None:
+    """In the last picture of an episode that ended by itself; one that was cut off goes on as it would have."""
+    data = Dataset(recorded[0])
+    split, k = data.splits["train"], data.names.index("impact")
+    rows = split.take(np.arange(len(split)))
+    last = np.flatnonzero(rows["action"] < 0)
+    crashed = rows["terminated"][last - 1]
+    assert 0 < crashed.sum() < len(last)
+    assert (split.numbers[last[crashed], k] == 0).all()
+    others = np.setdiff1d(np.arange(len(split)), last[crashed])
+    states = np.ascontiguousarray(rows["state"][others]).view(FLAPPY_BIRD.scene_dtype)
+    expected = frames_left(FLAPPY_BIRD, "classic", states)
+    assert expected.min() == 1
+    np.testing.assert_array_equal(split.numbers[others, k], expected)
+
+
 def test_a_game_without_facts_tells_all_its_numbers() -> None:
     from tests.agents.games import CATCH, STILL
 
@@ -204,7 +236,9 @@ def test_nothing_is_left_of_what_can_not_be_made(tmp_path: Path) -> None:
 
 
 def spoil(path: Path, **changes: object) -> None:
+    """Change dataset.json, and leave no hash in it, as the first datasets had none."""
     about = json.loads((path / "dataset.json").read_text())
+    about.pop("sha256", None)
     (path / "dataset.json").write_text(json.dumps({**about, **changes}))
 
 
@@ -212,6 +246,7 @@ def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / "data"
     record_flappy(path, pictures=600)
     whole = {file: file.read_bytes() for file in path.iterdir()}
+    fingerprint = Dataset(path).fingerprint
     train, about = path / "train-000.npy", path / "dataset.json"
 
     def refused(words: str) -> None:
@@ -241,6 +276,19 @@ def test_damage_is_told_in_one_line(tmp_path: Path) -> None:
     refused("noon")
     spoil(path, splits=[1])
     refused("does not describe a dataset of this version")
+    splits = json.loads(whole[about])["splits"]
+    spoil(path, splits={**splits, "test": {"pictures": 0, "episodes": 0, "files": []}})
+    refused("no pictures for test")
+    for size in ([1 << 24, 1 << 24], [1 << 70, 84], [84], 84, [0, 84], {}):  # the first is more than any machine has
+        spoil(path, size=size)
+        refused("can't be drawn|does not describe")
+    spoil(path, frame_skip=float("inf"))
+    refused("does not describe")
+    about.write_bytes(whole[about].replace(b'"classic"', b'"head2023"'))
+    refused("dataset.json is damaged: its SHA-256")
+    spoil(path)
+    assert Dataset(path).fingerprint == fingerprint
+    about.write_bytes(whole[about])
     about.unlink()
     refused("is not a dataset")
 

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import imageio.v3 as iio
@@ -191,6 +192,21 @@ def test_probes_find_what_is_there_and_nothing_else(data: Dataset) -> None:
     # Pipes darken the picture as they come: that much, and no more, the mean brightness knows.
     assert 0.2 < found["pipe_x"] < 0.999
     assert found["velocity"] < 0.3
+
+
+def test_what_never_changes_has_no_r2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the test episodes, nor anywhere; what is a feature itself is told wholly."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for _ in range(3):
+        features = rng.normal(size=(50, 2))
+        parts.append((features, np.c_[features[:, 0], features[:, 0], np.full(50, 5.0)]))
+    parts[2][1][:, 1] = 3.0
+    monkeypatch.setattr("perception.probe.features_of", lambda encoder, split, most: split)
+    splits = dict(zip(("train", "validation", "test"), parts, strict=True))
+    found = probe(None, SimpleNamespace(splits=splits, names=("told", "still", "ever still")))  # type: ignore[arg-type]
+    assert found["told"] == pytest.approx(1)
+    assert np.isnan([found["still"], found["ever still"]]).all()
 
 
 def test_the_control_has_its_own_normalisation(data: Dataset) -> None:

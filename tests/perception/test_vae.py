@@ -52,3 +52,19 @@ def test_each_pixels_change_is_that_from_one_frame_to_the_next(tmp_path: Path) -
     frames, episodes = batch.observations[:, -1].double().numpy(), batch.rows["episode"]
     pairs = np.square(frames[1:] - frames[:-1])[episodes[1:] == episodes[:-1]]
     np.testing.assert_allclose(way.pixels.numpy(), np.sqrt(pairs.mean(0) + 4.0**2), rtol=1e-5)
+
+
+def test_errors_are_means_over_all_pixels_whatever_chunk_they_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a drawing that is everywhere gray, by hand: in the chunk of one picture few pixels move, or none."""
+    data = open_flappy(tmp_path / "flappy", pictures=600, max_frames=12)
+    way: Any = make("encoder-vae", data, tmp_path / "run", 64).way
+    monkeypatch.setattr("perception.generative.CHUNK", 7)
+    monkeypatch.setattr(way, "draw", lambda latents: torch.full((len(latents), 84, 84), 100.0))
+    split = data.splits["test"]
+    before, frame = split.batch(np.arange(len(split))).observations.double().numpy().swapaxes(0, 1)
+    errors, moved = np.square(frame - 100), np.abs(frame - before) > 4
+    found = way.judge(split)
+    assert found["rms_error"] == pytest.approx(np.sqrt(errors.mean()))
+    assert found["rms_error_moving"] == pytest.approx(np.sqrt(errors[moved].mean()))
