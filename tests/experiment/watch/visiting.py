@@ -63,7 +63,7 @@ LOOKS = {"maps": maps, "eyes": eyes, "corner": corner, "right": right}
 
 
 def agent(policy: Any = None, name: str = "glider", **more: Any) -> Contender:
-    return Contender(name, Glider(), 2, LOOKS, **more)
+    return Contender(name, policy or Glider(), 2, LOOKS, **more)
 
 
 def direct(
