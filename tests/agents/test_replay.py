@@ -56,7 +56,7 @@ def play(replay: Replay, steps: int, rng: np.random.Generator) -> None:
         replay.add(rng.integers(4, size=replay.games))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     games=st.integers(1, 3),
     frames=st.integers(1, 4),
@@ -213,7 +213,7 @@ LOOKS: dict[str, Callable[[int, int | None], GameVectorEnv]] = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     look=st.sampled_from(sorted(LOOKS)),
     games=st.integers(1, 5),

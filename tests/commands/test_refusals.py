@@ -194,6 +194,16 @@ def test_a_run_with_other_settings(change: Callable[[dict[str, Any]], Any], word
         assert word in str(caught.value)
 
 
+def test_a_race_of_runs_that_play_different_games(run: Path) -> None:
+    shutil.copytree(run, "other")
+    change_config(Path("other"), lambda config: config["game"].update(preset="head2023", frame_skip=3))
+    refused(play.main, "--race run other", "a race is run on one game", "--preset and --frame-skip", "head2023 with 3")
+    change_config(
+        Path("other"), lambda config: config["game"].update(preset="classic", frame_skip=2, env_arg=["theme=night"])
+    )
+    refused(play.main, "--race run other --record race.png", "a race is run on one game", "differ in --env-arg")
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [

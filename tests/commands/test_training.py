@@ -40,7 +40,8 @@ def test_a_run_leaves_what_it_should(trained: Path) -> None:
     tensors, meta = checkpoint.load(trained / "checkpoints" / "000000256")
     assert meta["steps"] == 256
     assert int(tensors["actor.steps"]) == 256 + tensors["played.rollout.actions"].numel()  # a rollout ahead
-    policy, _ = checkpoint.load(trained / "best")
+    policy, meta = checkpoint.load(trained / "best")
+    assert meta["evaluation"]["seed"] == 999_983  # it was chosen by other episodes than those that judge it
     assert all(torch.equal(policy[key], tensors[key]) for key in policy)
     assert all(key.startswith("average.") for key in policy)
     lines = read_metrics(trained / "metrics.jsonl")

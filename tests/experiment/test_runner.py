@@ -1,5 +1,7 @@
 """Which policy a run keeps as its best."""
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from experiment import checkpoint, runner
 from experiment.metrics import Metrics, read_metrics
 from experiment.progress import Progress
 from experiment.run import Run
-from experiment.runner import BEST, Runner, RunnerConfig
+from experiment.runner import BEST, Interruption, Runner, RunnerConfig
 
 
 class Algorithm:
@@ -140,6 +142,44 @@ def test_checkpoints_come_when_they_are_due_however_long_evaluations_take(
     Runner(run, algorithm, 200, Judge(algorithm), config, quiet=True).train()
     found = sorted(int(path.name) for path in run.checkpoints.iterdir())
     assert found == [10, 40, 70, 86, 116, 146, 166, 196, 200]  # so many seconds less 20 for each evaluation
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_a_wish_to_stop_and_a_second_one_ends_at_once(number: signal.Signals) -> None:
+    """The second one does what it did before: here it is noted, in a command it ends the process."""
+    came: list[int] = []
+    both = (signal.SIGINT, signal.SIGTERM)
+    before = {one: signal.signal(one, lambda number, frame: came.append(number)) for one in both}
+    try:
+        with Interruption() as interruption:
+            assert not interruption.asked
+            os.kill(os.getpid(), number)
+            assert interruption.asked
+            assert came == []
+            for one in both:
+                os.kill(os.getpid(), one)
+            assert came == [*both]
+        with Interruption() as unasked:
+            pass
+        os.kill(os.getpid(), number)
+        assert came == [*both, number]
+        assert not unasked.asked
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def test_a_run_that_is_told_to_end_saves_what_was_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Told(Counts):
+        def iterate(self) -> dict[str, float]:
+            if self.steps == 2:
+                os.kill(os.getpid(), signal.SIGTERM)  # as a machine that is shut down does
+            return super().iterate()
+
+    run, config = Run.create(tmp_path / "run", {}, "x"), RunnerConfig(evaluate_seconds=0.0)
+    assert not Runner(run, Told(Clock()), 200, lambda *args: {}, config).train()
+    assert checkpoint.load(checkpoint.latest(run.path))[1]["steps"] == 3
+    assert "stopped at 3 steps; go on with --resume" in capsys.readouterr().err
 
 
 def test_a_run_that_the_clock_ended_says_how_far_it_came(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -271,7 +271,11 @@ def test_a_port_that_is_taken_is_told_in_one_line(served: Served) -> None:
         ("--web --host nowhere.invalid", "nowhere.invalid"),
     ],
 )
-def test_what_can_not_be_meant_is_refused(words: str, expected: str) -> None:
+def test_what_can_not_be_meant_is_refused(words: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*about: Any, **more: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # no network is asked
     with pytest.raises(UserError, match=expected):
         play.main(words.split())
 
