@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -148,11 +149,13 @@ def _load(path: Path | None, command: Play) -> Any:
 
     player = load_player(path or _shipped(), command.device, command.env)
     game = player.settings.game
-    trained = _spaces(game)
+    trained = _spaces(game)  # what does not fit is refused before anything is shown
+    if not (command.preset or command.env_arg):
+        return player
     game.preset = command.preset or game.preset
     look = pairs((*game.env_arg, *command.env_arg))
     game.env_arg = tuple(f"{name}={value}" for name, value in look.items())
-    asked = _spaces(game)  # what does not fit is refused before anything is shown
+    asked = _spaces(game)
     if asked != trained:
         words = " and ".join(f"{now}, not {then}" for now, then in zip(asked, trained, strict=True) if now != then)
         raise UserError(f"this agent can't play {game.env} with {' '.join(command.env_arg)}: that has {words}")
@@ -227,10 +230,24 @@ def _judge(command: Play, player: Any) -> dict[str, Any]:
     return result
 
 
+@contextmanager
+def _answer_kept() -> Iterator[None]:
+    """Whatever an environment prints in here, be it by C code, goes to standard error: it is not the answer."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
 def _evaluate(command: Play) -> int:
     from experiment.evaluate import one_line
 
-    with redirect_stdout(sys.stderr):  # whatever an environment prints is not the answer
+    with _answer_kept():
         result = _judge(command, _load(command.run, command))
     if command.json:
         print(json.dumps(result))

@@ -169,9 +169,9 @@ def _make_trainer(run: Run, settings: EncoderSettings, data: Dataset, quiet: boo
     )
 
 
-def _finish(run: Run, trainer: Trainer, complete: bool) -> int:
+def _finish(run: Run, trainer: Trainer, finished: bool) -> int:
     print(f"run: {run.path}", file=sys.stderr)
-    if not complete:
+    if not finished:
         return 130
     for name, value in trainer.judge().items():
         print(f"{name:20} {value:.4f}", file=sys.stderr)

@@ -168,6 +168,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
             raise ValueError(f"actions must be {self.num_envs} integers, not {actions.dtype} {list(actions.shape)}")
         if actions.min() < 0 or actions.max() > last:
             raise ValueError(f"actions must be within 0 and {last}, not {actions.min()} .. {actions.max()}")
+        actions = actions.astype(np.int64)  # the orders besides are negative
         n, resting, over = self.num_envs, self.resting, self.over & ~self.resting
         if out is None:
             out = np.empty((n, *self._shape), self._dtype)

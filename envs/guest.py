@@ -182,7 +182,7 @@ class Guest:
                 return count
         if isinstance(space, spaces.Box) and space.is_bounded():
             with np.errstate(over="ignore"):
-                if not np.isfinite(space.high - space.low).all():
+                if space.dtype.kind == "f" and not np.isfinite(space.high - space.low).all():
                     raise ValueError(f"{self.env_id} takes {space}, whose bounds are too far apart for even steps")
             self._bins = bins(space, self.screen.bins)
             if (count := math.prod(map(len, self._bins))) <= MOST_ACTIONS:
@@ -365,7 +365,7 @@ def bins(space: spaces.Box, count: int = 0) -> list[NDArray[Any]]:
     fitting = (k for k in range(MOST_BINS, 1, -2) if k ** len(low) <= MANY_ACTIONS)
     count = count or next(fitting, 3)
     positions = [np.linspace(a, b, count) for a, b in zip(low, high, strict=True)]
-    return [np.unique(np.rint(each)) for each in positions] if space.dtype.kind in "iu" else positions
+    return [np.unique(np.rint(each)) for each in positions] if space.dtype.kind in "biu" else positions
 
 
 def _parts(space: spaces.Space[Any], path: Place = ()) -> Iterator[tuple[Place, spaces.Space[Any]]]:

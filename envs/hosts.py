@@ -27,7 +27,7 @@ from envs.registry import FAULTS, words
 from envs.worker import RESET, REST, Plan, work
 
 MAKING_SECONDS = 60.0  # to start a process, import what it needs and make its environments: at least so long
-CLOSING_SECONDS = 2.0  # for a process to close its environments
+CLOSING_SECONDS = 2.0  # for processes to close their environments
 
 
 @dataclass(frozen=True)
@@ -184,13 +184,14 @@ class _Worker:
         """Let it close its environments and end."""
         self.connection.close()
 
-    def end(self) -> None:
-        """End it, at the latest when it has had its time to close its environments."""
-        self.dismiss()
-        self.process.join(CLOSING_SECONDS)
-        self.process.kill()
-        self.process.join()
-        self.traces.close()
+    def end(self, until: float) -> None:
+        """End it, at the latest at this moment of the monotonic clock."""
+        try:
+            self.process.join(max(0.0, until - time.monotonic()))
+        finally:
+            self.process.kill()
+            self.process.join()
+            self.traces.close()
 
 
 class Workers:
@@ -282,7 +283,7 @@ class Workers:
     def renew(self, failure: Failure) -> Failure | None:
         """See `Host`."""
         k = next(k for k, plan in enumerate(self._plans) if plan.mine == failure.lost)
-        self._workers[k].end()
+        _end([self._workers[k]])
         self._workers[k] = _Worker(self._plans[k], self._memory, self._context)
         failures = self._wait([self._workers[k]], max(self._seconds, MAKING_SECONDS))
         return failures[0] if failures else None
@@ -293,10 +294,11 @@ class Workers:
 
 
 def _end(workers: list[_Worker]) -> None:
-    for worker in workers:
-        worker.dismiss()
-    for worker in workers:
-        worker.end()
+    until = time.monotonic() + CLOSING_SECONDS
+    with contextlib.ExitStack() as stack:  # whoever does not want to wait, by Ctrl-C, leaves none behind
+        for worker in workers:
+            worker.dismiss()
+            stack.callback(worker.end, until)
 
 
 @contextlib.contextmanager

@@ -48,12 +48,13 @@ def write(name: str, folder: Path) -> tuple[Path, Path]:
         the two files.
 
     Raises:
-        UserError: if the name is no module's, one of the files exists, or they can't be written.
+        UserError: if the name is no module's or one that the skeleton uses, one of the files exists, or they can't be
+            written.
     """
     if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
         raise UserError(f"a game's name is a Python module's in lower case, as my_game, not {name!r}")
     templates = [(TEMPLATES / template).read_text() for template in ("my_game.txt", "test_my_game.txt")]
-    if re.search(rf"\b{name.upper()}\b", templates[0]):
+    if re.search(rf"\b{name.upper()}\b", templates[0].replace("MY_GAME", "")):
         raise UserError(f"the skeleton has a {name.upper()} of its own; choose another name than {name}")
     if name in sys.stdlib_module_names:
         raise UserError(f"Python has a module {name} of its own; choose another name")

@@ -50,7 +50,7 @@ class DatasetConfig:
     """decisions after which an episode is cut off"""
 
 
-class Policy(Protocol):
+class RecordingPolicy(Protocol):
     """Who plays.
 
     Attributes:
@@ -73,7 +73,7 @@ def row_dtype(game: Game) -> np.dtype[Any]:
 def record(
     path: Path,
     envs: GameVectorEnv,
-    policy: Policy,
+    policy: RecordingPolicy,
     pictures: int,
     seed: int,
     about: dict[str, Any],
@@ -114,7 +114,7 @@ def record(
         files.write(folder / ABOUT, json.dumps({**head, **about}, indent=2) + "\n")
 
 
-def _episodes(envs: GameVectorEnv, policy: Policy, pictures: int, seed: int) -> Any:
+def _episodes(envs: GameVectorEnv, policy: RecordingPolicy, pictures: int, seed: int) -> Any:
     """Play; yields each episode's rows [length] when it has ended."""
     dtype, n = row_dtype(envs.game), envs.num_envs
     observations, info = envs.reset(seed=seed)

@@ -194,7 +194,7 @@ class Trainer:
         return {key: float(value.detach()) for key, value in {"loss": loss, **logs}.items()}
 
     def train(self, resumed: bool = False) -> bool:
-        """Train; returns whether the run is complete (and not interrupted)."""
+        """Train until the pictures or the time are over, or somebody interrupts; returns whether nobody did."""
         saved = logged = time.monotonic()
         recent: list[dict[str, float]] = []
         with (

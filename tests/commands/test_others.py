@@ -84,6 +84,7 @@ def test_an_environment_in_the_current_folder_trains(tmp_path: Path) -> None:
 
 
 LOUD = """
+import os
 import gymnasium as gym
 import numpy as np
 print("a module")
@@ -96,21 +97,21 @@ class Loud(gym.Env):
         print("reset")
         return self.observation_space.sample(), {}
     def step(self, action):
-        print("step")
+        os.write(1, b"step ")  # as C code does
         return self.observation_space.sample(), 7.0, True, False, {}
 """
 
 
 def test_what_an_environment_prints_is_no_part_of_an_answer_and_its_arguments_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("loud_mine.py").write_text(LOUD)
     env = ["--env", "loud_mine:Loud"]
     assert train.main([*FLAGS, *env, "--env-arg", "size=3", "--workers", "0"]) == 0
-    capsys.readouterr()
+    capfd.readouterr()
     assert play.main(["run", *env, "--env-arg", "word=hello", "--json", "--episodes", "2"]) == 0
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert json.loads(out)["scores"] == [7.0, 7.0]
     assert {"hello", "reset", "step"} <= set(err.split())
     wrong = "run --env loud_mine:Loud --env-arg size=4 --headless"

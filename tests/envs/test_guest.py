@@ -295,6 +295,7 @@ class Mission(spaces.Space[str]):
         (spaces.Box(0, 3, (1,), np.int64), [0, 1, 2, 3]),
         (spaces.Box(-2, 2, (1,), np.int8), [-2, -1, 0, 1, 2]),
         (spaces.Box(0, 100, (1,), np.int32), list(range(0, 101, 10))),
+        (spaces.Box(0, 1, (1,), np.bool_), [0, 1]),
     ],
 )
 def test_positions_of_whole_numbers_are_whole_and_come_once(space: spaces.Box, positions: list[int]) -> None:
@@ -309,6 +310,7 @@ def test_positions_of_whole_numbers_are_whole_and_come_once(space: spaces.Box, p
         spaces.MultiDiscrete([3, 2], dtype=np.uint8),
         spaces.Box(-1, 1, (1, 2), np.float32),
         spaces.Box(0, 3, (2,), np.uint8),
+        spaces.Box(0, 1, (2,), np.bool_),
     ],
 )
 def test_an_action_is_of_the_kind_that_its_space_draws(space: spaces.Space[Any]) -> None:

@@ -55,6 +55,11 @@ def test_the_skeleton_passes_the_test_that_comes_with_it(tmp_path: Path, capsys:
     assert "4 passed" in done.stdout
 
 
+def test_the_name_that_the_pages_use_is_one(tmp_path: Path) -> None:
+    game, _ = write("my_game", tmp_path)
+    assert "MY_GAME = Game(" in game.read_text()
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "test_mine.py").write_text("precious")
     with pytest.raises(UserError, match=r"test_mine\.py exists already and would be lost"):
