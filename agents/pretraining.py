@@ -119,7 +119,7 @@ def pretrain(name: str, command: Any) -> int:
             shutil.rmtree(run.path, ignore_errors=True)  # there is nothing in it yet that could go on
             raise
         set_threads(compute.threads)
-    trainer = _make_trainer(run, settings, opened, common.quiet)
+    trainer = make_trainer(run, settings, opened, common.quiet)
     trainer.prepare()
     rows = len(opened.splits["train"])
     print(f"{name} learns from {rows:,} pictures on {compute.words}", file=sys.stderr)
@@ -153,13 +153,22 @@ def resume(run: Run, command: Any) -> int:
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)
     tensors, meta = checkpoint.load(checkpoint.latest(run.path))
-    trainer = _make_trainer(run, settings, data, command.quiet, meta["seconds"])
+    trainer = make_trainer(run, settings, data, command.quiet, meta["seconds"])
     take_up(run, trainer, tensors, command.total_steps)
     print(f"{settings.algorithm} goes on at {trainer.steps:,} of {settings.total_steps:,} pictures", file=sys.stderr)
     return _finish(run, trainer, trainer.train(resumed=True))
 
 
-def _make_trainer(run: Run, settings: EncoderSettings, data: Dataset, quiet: bool, seconds: float = 0.0) -> Trainer:
+def make_trainer(run: Run, settings: EncoderSettings, data: Dataset, quiet: bool, seconds: float = 0.0) -> Trainer:
+    """Make what trains an encoder: the way that its settings name, fresh from the seed, and its optimizer.
+
+    Args:
+        run: its folder, locked.
+        settings: of the run.
+        data: what is learned from.
+        quiet: no progress line.
+        seconds: spent in earlier sessions of this run.
+    """
     way, config = make_way(settings, data), settings.trainer
     optimizer = HiddenMuon(
         way, way.encoder, config.learning_rate, config.muon_rate, beta1=config.beta1, turns=way.turns

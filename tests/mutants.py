@@ -609,6 +609,34 @@ MUTANTS = (
         "return x.clone()",
         "perception/test_encoder.py::test_a_far_number_does_not_drown_the_others",
     ),
+    Mutant(
+        "one Adam for both machines of a DBN",
+        "agents/pretraining.py",
+        "turns=way.turns",
+        "turns=()",
+        "perception/test_dbn.py::test_a_machine_begins_with_steps_of_their_size_and_stays_when_its_turn_is_over",
+    ),
+    Mutant(
+        "a DBN's layer lacks its machine's last step",
+        "perception/training.py",
+        "        self._optimizer.step(config.max_grad_norm)\n        self.way.stepped()\n",
+        "        self.way.stepped()\n        self._optimizer.step(config.max_grad_norm)\n",
+        "perception/test_dbn.py::test_the_encoder_is_the_machines_one_on_the_other",
+    ),
+    Mutant(
+        "actions of a dtype that is not their space's",
+        "envs/guest.py",
+        " + space.start).astype(space.dtype)",
+        " + space.start).astype(np.int64)",
+        "envs/test_guest.py::test_an_action_is_of_the_kind_that_its_space_draws",
+    ),
+    Mutant(
+        "unsigned actions never reset",
+        "envs/adapter.py",
+        "        actions = actions.astype(np.int64)  # the orders besides are negative\n",
+        "",
+        "envs/test_adapter.py::test_actions_of_any_whole_numbers_will_do_and_no_others",
+    ),
 )
 
 

@@ -115,3 +115,17 @@ def test_who_rests_is_left_as_it_is(workers: int) -> None:
     envs.reset(seed=0)
     assert envs.step(actions)[1].tolist() == [-2, -2]
     envs.close()
+
+
+def test_actions_of_any_whole_numbers_will_do_and_no_others() -> None:
+    """Over episodes' ends, too, where the action counts for nothing."""
+    both = [AdaptedVectorEnv("CartPole-v1", 3, score_cap=3) for _ in range(2)]
+    first = [envs.reset(seed=0)[0] for envs in both]
+    assert np.array_equal(*first)
+    for _ in range(9):
+        one, other = (envs.step(np.ones(3, dtype)) for envs, dtype in zip(both, (np.int64, np.uint8), strict=True))
+        for mine, its in zip(one[:4], other[:4], strict=True):
+            assert np.array_equal(mine, its)
+    for wrong in ([0, 1, 2], [-1, 0, 0], [-2, 0, 0], [0, 0], [0.0, 1.0, 0.0]):
+        with pytest.raises(ValueError, match="actions must be"):
+            both[0].step(np.array(wrong))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.optimizer import HiddenMuon
+from agents.pretraining import make_trainer
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics
@@ -43,13 +43,7 @@ def settings(name: str, data: Dataset, total: int, **changes: Any) -> EncoderSet
 
 def make(name: str, data: Dataset, path: Path, total: int, **changes: Any) -> Trainer:
     chosen = settings(name, data, total, **changes)
-    way = make_way(chosen, data)
-    config = chosen.trainer
-    optimizer = HiddenMuon(
-        way, way.encoder, config.learning_rate, config.muon_rate, beta1=config.beta1, turns=way.turns
-    )
-    run = Run.create(path, config_of(chosen), "x")
-    trainer = Trainer(run, data, way, optimizer, chosen.trainer, total, 0, "fp32", quiet=True)
+    trainer = make_trainer(Run.create(path, config_of(chosen), "x"), chosen, data, quiet=True)
     trainer.prepare()
     return trainer
 
