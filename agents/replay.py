@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.frames import Frames, kind
-from agents.state import nest, part
+from agents.state import games_state, load_games_state
 from agents.sum_tree import SumTree
 
 
@@ -226,7 +226,7 @@ class Replay:
             return {}
         state = {
             "frames": self._frames.small,
-            **nest("games", {key: torch.from_numpy(value) for key, value in self.envs.get_state().items()}),
+            **games_state(self.envs),
             "steps": torch.from_numpy(self._steps.view(np.uint8)),
             "now": torch.tensor(self.now),
             "over": torch.from_numpy(self._over),
@@ -240,7 +240,7 @@ class Replay:
         """Go on exactly from what `state_dict` returned; it must be something."""
         assert self._frames.small is not None
         self._frames.small.copy_(state["frames"])
-        self.envs.set_state({key: value.numpy() for key, value in part("games", state).items()})
+        load_games_state(self.envs, state)
         self._steps.view(np.uint8)[:] = state["steps"].numpy()
         self.now, self._over = int(state["now"]), state["over"].numpy().copy()
         if self._tree is not None:

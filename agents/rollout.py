@@ -7,6 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from agents.state import games_state, load_games_state
+
 
 class Rollout:
     """A fixed number of steps of N games.
@@ -114,11 +116,10 @@ class Rollout:
     def state_dict(self) -> dict[str, Tensor]:
         """Return what the next rollout begins with."""
         kept = self._history + 1
-        games = {f"games.{key}": torch.from_numpy(value) for key, value in self.envs.get_state().items()}
         return {
             "frames": self._frames[-kept:].clone(),
             "age": self._age[-kept:].clone(),
-            **games,
+            **games_state(self.envs),
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -126,8 +127,7 @@ class Rollout:
         kept = self._history + 1
         self._frames[-kept:] = state["frames"]
         self._age[-kept:] = state["age"]
-        games = {key.removeprefix("games."): value.numpy() for key, value in state.items() if key.startswith("games.")}
-        self.envs.set_state(games)
+        load_games_state(self.envs, state)
 
     def record(self) -> dict[str, Tensor]:
         """Return all that happened, and what was seen."""

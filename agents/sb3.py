@@ -19,7 +19,15 @@ from agents.device import PRECISIONS
 from agents.learner import GreedyPolicy
 from agents.replay import check_memory
 from agents.rollout import Episodes, Rollout
-from agents.state import ADAM, load_optimizer_state, nest, optimizer_state, part
+from agents.state import (
+    ADAM,
+    games_state,
+    load_games_state,
+    load_optimizer_state,
+    nest,
+    optimizer_state,
+    part,
+)
 from envs import GameVectorEnv
 from experiment import files
 from experiment.errors import UserError, explain
@@ -247,12 +255,11 @@ class SB3(ABC):
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the future depends on, but for a replay."""
-        games = {key: torch.from_numpy(value) for key, value in self.envs.get_state().items()}
         return {
             **nest("network", tensors_of(self.model.policy)),
             **nest("average", self.network.state_dict()),
             **nest("optimizer", optimizer_state(self.model.policy.optimizer, self.moments)),
-            **nest("games", games),
+            **games_state(self.envs),
             **nest("episodes", self.episodes.state_dict()),
             "updates": torch.tensor(self.model._n_updates),
             "steps": torch.tensor(self.steps),
@@ -264,7 +271,7 @@ class SB3(ABC):
         for name, tensor in tensors_of(self.model.policy).items():
             tensor.copy_(state[f"network.{name}"])
         load_optimizer_state(self.model.policy.optimizer, part("optimizer", state), self.moments)
-        self.envs.set_state({key: value.numpy() for key, value in part("games", state).items()})
+        load_games_state(self.envs, state)
         self.episodes.load_state_dict(part("episodes", state))
         self.steps = self.model.num_timesteps = int(state["steps"])
         self.model._last_obs = self.envs.observations

@@ -1,6 +1,7 @@
 """Everything an algorithm's future depends on, as one flat dictionary of tensors: what a checkpoint holds."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,16 @@ def part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Take what `nest` put under a prefix."""
     start = f"{prefix}."
     return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+
+
+def games_state(envs: Any) -> dict[str, Tensor]:
+    """Return what games go on from, "games." before every key; see `GameVectorEnv.get_state`."""
+    return nest("games", {key: torch.from_numpy(value) for key, value in envs.get_state().items()})
+
+
+def load_games_state(envs: Any, tensors: Mapping[str, Tensor]) -> None:
+    """Let games go on from what `games_state` returned, among other tensors."""
+    envs.set_state({key: value.numpy() for key, value in part("games", tensors).items()})
 
 
 def generator_state(generator: np.random.Generator) -> Tensor:
