@@ -19,6 +19,7 @@ from envs.guest import EnvFailure, Guest
 from envs.hosts import Failure, Here, Host, Results, Workers
 from envs.registry import FAULTS
 from envs.screen import Screen
+from envs.vector import check_actions
 from envs.worker import RESET, REST, Plan
 
 PATIENCE = 3  # tries in a row to begin again after a failure
@@ -163,12 +164,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         Raises:
             ValueError: if actions are not as many integers as environments, or no such actions.
         """
-        actions, last = np.asarray(actions), self._actions - 1
-        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            raise ValueError(f"actions must be {self.num_envs} integers, not {actions.dtype} {list(actions.shape)}")
-        if actions.min() < 0 or actions.max() > last:
-            raise ValueError(f"actions must be within 0 and {last}, not {actions.min()} .. {actions.max()}")
-        actions = actions.astype(np.int64)  # the orders besides are negative
+        actions = check_actions(actions, self.num_envs, self._actions)
         n, resting, over = self.num_envs, self.resting, self.over & ~self.resting
         if out is None:
             out = np.empty((n, *self._shape), self._dtype)

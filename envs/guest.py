@@ -351,7 +351,7 @@ class Guest:
 
 
 def bins(space: spaces.Box, count: int = 0) -> list[NDArray[Any]]:
-    """Choose positions of a Box's numbers, from the lowest to the highest in even steps; integers are rounded to.
+    """Choose positions of a Box's numbers, in even steps from the lowest to the highest; of integers the nearest, once.
 
     Args:
         space: with bounds.

@@ -257,14 +257,7 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
     def _checked(self, actions: Any) -> NDArray[np.int64]:
         if not self._seeded:
             raise RuntimeError("call reset before the first step")
-        actions = np.asarray(actions)
-        n = len(self.game.actions)
-        if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
-            raise ValueError(f"actions must be {self.num_envs} integers, not {actions.dtype} {list(actions.shape)}")
-        if actions.min() < 0 or actions.max() >= n:
-            raise ValueError(f"actions must be within 0 and {n - 1}, not {actions.min()} .. {actions.max()}")
-        checked: NDArray[np.int64] = actions.astype(np.int64)
-        return checked
+        return check_actions(actions, self.num_envs, len(self.game.actions))
 
     def _step(self, actions: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
         n = self.num_envs
@@ -337,6 +330,20 @@ def _count(name: str, value: Any) -> int:
     if not isinstance(value, (int, np.integer)) or value < 1:
         raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
     return int(value)
+
+
+def check_actions(actions: Any, games: int, count: int) -> NDArray[np.int64]:
+    """Return actions as int64 [games].
+
+    Raises:
+        ValueError: if they are not as many integers, or not all from 0 to count - 1.
+    """
+    given = np.asarray(actions)
+    if given.shape != (games,) or given.dtype.kind not in "iu":
+        raise ValueError(f"actions must be {games} integers, not {given.dtype} {list(given.shape)}")
+    if given.min() < 0 or given.max() >= count:
+        raise ValueError(f"actions must be within 0 and {count - 1}, not {given.min()} .. {given.max()}")
+    return given.astype(np.int64)
 
 
 def check_look(names: Iterable[str]) -> None:

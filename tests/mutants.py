@@ -632,9 +632,9 @@ MUTANTS = (
     ),
     Mutant(
         "unsigned actions never reset",
-        "envs/adapter.py",
-        "        actions = actions.astype(np.int64)  # the orders besides are negative\n",
-        "",
+        "envs/vector.py",
+        "    return given.astype(np.int64)\n",
+        "    return given\n",
         "envs/test_adapter.py::test_actions_of_any_whole_numbers_will_do_and_no_others",
     ),
 )
