@@ -145,7 +145,7 @@ def _overlays(text: str | None) -> frozenset[str]:
 
 def _load(path: Path | None, command: Play) -> Any:
     """Load an agent, with the game's rules and look that the command asks for."""
-    from agents.build import load_player
+    from commands.build import load_player
 
     player = load_player(path or _shipped(), command.device, command.env)
     game = player.settings.game
@@ -175,8 +175,8 @@ def _shipped() -> Path:
 
 def _contenders(command: Play) -> tuple[Any, list[Any]]:
     """Return the game and who plays it."""
-    from agents.game import GameConfig
-    from agents.watched import contender
+    from commands.game import GameConfig
+    from commands.watched import contender
     from envs import GAMES
     from experiment.watch.director import Contender
 
@@ -258,7 +258,7 @@ def _evaluate(command: Play) -> int:
 
 def _report(command: Play) -> int:
     """Write the page about a run."""
-    from agents.report import write_report
+    from commands.report import write_report
     from experiment.run import Run, run_folder
 
     player, given = _load(command.run, command), command.run or _shipped()

@@ -58,8 +58,8 @@ def main(argv: list[str]) -> int:
     compiling = threading.Thread(target=_compile, args=[_env_of(argv)], daemon=True)
     if not {"-h", "--help"} & set(argv):
         compiling.start()  # beside torch's import, which takes about as long
-    from agents import pretraining, training
-    from agents.build import ALGORITHMS
+    from commands import pretraining, training
+    from commands.build import ALGORITHMS
     from experiment.run import Run
     from perception.build import WAYS
 
@@ -87,10 +87,10 @@ def main(argv: list[str]) -> int:
 
 def _flags(name: str) -> tuple[dict[str, Any], str]:
     """Return the groups of flags, each a dataclass, of what is trained; and what is said of it."""
-    from agents.build import ALGORITHMS
-    from agents.eyes import EyesConfig
-    from agents.game import GameConfig
-    from agents.pretraining import Data, Playing, Record
+    from commands.build import ALGORITHMS
+    from commands.eyes import EyesConfig
+    from commands.game import GameConfig
+    from commands.pretraining import Data, Playing, Record
     from experiment.runner import RunnerConfig
     from perception.build import WAYS
     from perception.dataset import DatasetConfig

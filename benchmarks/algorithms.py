@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from agents.device import set_threads
-from agents.game import GameConfig
 from benchmarks import time_to_solve
 from benchmarks.common import machine, print_json
 from benchmarks.time_to_solve import EPISODES, Algorithm, measure, median
+from commands.game import GameConfig
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 from experiment.evaluate import bootstrap_interval

@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from agents.build import Player, load_player
 from benchmarks.common import print_json
+from commands.build import Player, load_player
 from envs import FLAPPY_BIRD, GameVectorEnv
 from envs.games.flappy_bird import CEILING, FALL_MAX, FLAP, HEIGHT
 from envs.scene import compiled

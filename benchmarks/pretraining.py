@@ -28,12 +28,12 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from agents.build import load_player
 from agents.device import set_threads
-from agents.game import GameConfig
 from benchmarks import time_to_solve
 from benchmarks.common import machine, print_json
 from benchmarks.time_to_solve import median
+from commands.build import load_player
+from commands.game import GameConfig
 from experiment import checkpoint, files
 from experiment.command import main_line, parse
 from experiment.errors import UserError

@@ -18,13 +18,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from agents.build import Settings as RunSettings
-from agents.build import make_algorithm
 from agents.device import Compute, choose_compute
 from agents.dqn import DQNConfig
-from agents.eyes import EyesConfig
-from agents.game import GameConfig
 from benchmarks.common import alternate, machine, print_json, summary
+from commands.build import Settings as RunSettings
+from commands.build import make_algorithm
+from commands.eyes import EyesConfig
+from commands.game import GameConfig
 from experiment.command import main_line, parse
 
 WAYS = {"redrawn": True, "stored": False}

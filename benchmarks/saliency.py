@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from agents.build import Player, load_player
 from agents.saliency import METHODS, preference
 from benchmarks.common import machine, print_json
+from commands.build import Player, load_player
 from envs import FLAPPY_BIRD, GameVectorEnv
 from envs.stack import FrameStack
 from experiment.command import main_line

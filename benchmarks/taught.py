@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agents.device import set_threads
-from agents.game import GameConfig
 from agents.optimizer import HiddenMuon
 from agents.rollout import Rollout
 from benchmarks.common import machine, print_json
 from benchmarks.last_chance import FRAME_SKIP, survives
+from commands.game import GameConfig
 from envs import FLAPPY_BIRD
 from envs.scene import compiled
 from experiment.command import main_line

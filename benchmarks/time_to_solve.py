@@ -23,10 +23,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from agents.build import Player, load_player
 from agents.device import set_threads
-from agents.game import GameConfig
 from benchmarks.common import machine, print_json
+from commands.build import Player, load_player
+from commands.game import GameConfig
 from experiment import checkpoint
 from experiment.command import main_line, parse
 from experiment.errors import UserError

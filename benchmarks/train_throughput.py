@@ -71,10 +71,10 @@ def fastest_layout(precision: str) -> str:
 
 def ours(algorithm: Algorithm, precision: str, seconds: float) -> dict[str, float]:
     """Train with ours; returns steps a second and the share of the FLOP limit."""
-    from agents.build import Settings, make_algorithm
     from agents.device import Compute
-    from agents.eyes import EyesConfig
-    from agents.game import GameConfig
+    from commands.build import Settings, make_algorithm
+    from commands.eyes import EyesConfig
+    from commands.game import GameConfig
 
     config, compute = learner_config(algorithm), Compute("cpu", precision, 0, fastest_layout(precision))
     agent: Any = make_algorithm(Settings(algorithm, GameConfig(), EyesConfig(), config, 10**9, 0, *compute))

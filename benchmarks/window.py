@@ -16,10 +16,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from agents.build import load_player
 from agents.device import set_threads
-from agents.watched import contender
 from benchmarks.common import machine, print_json
+from commands.build import load_player
+from commands.watched import contender
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 from experiment.watch.director import Director

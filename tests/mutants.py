@@ -611,7 +611,7 @@ MUTANTS = (
     ),
     Mutant(
         "one Adam for both machines of a DBN",
-        "agents/pretraining.py",
+        "commands/pretraining.py",
         "turns=way.turns",
         "turns=()",
         "perception/test_dbn.py::test_a_machine_begins_with_steps_of_their_size_and_stays_when_its_turn_is_over",

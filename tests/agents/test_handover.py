@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from agents.build import ALGORITHMS, Settings, load_player, make_algorithm
-from agents.eyes import EyesConfig, take_encoder
-from agents.game import GameConfig
-from agents.looks import looks_of
 from agents.optimizer import HiddenMuon
 from agents.sb3 import SB3DQN
+from commands.build import ALGORITHMS, Settings, load_player, make_algorithm
+from commands.eyes import EyesConfig, take_encoder
+from commands.game import GameConfig
+from commands.looks import looks_of
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import Run

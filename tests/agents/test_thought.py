@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from agents.actor_critic import ActorCritic, RecurrentActorCritic
 from agents.dqn import QNetwork
 from agents.learner import GreedyPolicy
-from agents.looks import feature_maps, looks_of
 from agents.sb3 import Greedy
+from commands.looks import feature_maps, looks_of
 from perception import EncoderSpec, make_encoder
 
 SPEC = EncoderSpec(feature_dim=16)
@@ -135,7 +135,7 @@ def test_looks_of_a_network_with_a_memory() -> None:
 
 
 def test_the_shipped_agent_tells(tmp_path: Path) -> None:
-    from agents.build import load_player
+    from commands.build import load_player
     from play import SHIPPED
 
     player = load_player(SHIPPED, "cpu")

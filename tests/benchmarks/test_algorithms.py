@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 import train
-from agents import training
 from benchmarks import algorithms, time_to_solve
 from benchmarks.algorithms import TASKS, Settings, Task, main, run_settings, summarize
 from benchmarks.common import print_json
 from benchmarks.time_to_solve import Algorithm, measure
+from commands import training
 from experiment.errors import UserError
 from experiment.ranges import check
 

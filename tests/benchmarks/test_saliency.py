@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from agents.build import Player, load_player
 from benchmarks.saliency import (
     DECISIONS,
     WARM_UP,
@@ -21,6 +20,7 @@ from benchmarks.saliency import (
     shuffled,
     take_moments,
 )
+from commands.build import Player, load_player
 from envs import FLAPPY_BIRD, GameVectorEnv
 from experiment.errors import UserError
 from play import SHIPPED

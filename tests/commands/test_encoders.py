@@ -10,9 +10,9 @@ import torch
 
 import play
 import train
-from agents.build import load_player
-from agents.looks import looks_of
 from benchmarks import labels as few_labels
+from commands.build import load_player
+from commands.looks import looks_of
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics

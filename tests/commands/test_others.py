@@ -170,7 +170,7 @@ def test_what_shows_no_picture_is_trained_and_judged_without_a_film(
 
 
 def test_it_is_the_same_game_wherever_it_runs_and_whatever_is_left_unsaid() -> None:
-    from agents.game import GameConfig
+    from commands.game import GameConfig
 
     look = ("theme=night", "pipe_color=red")
     one = GameConfig(preset="classic", frame_skip=2, env_arg=look)
@@ -182,8 +182,8 @@ def test_it_is_the_same_game_wherever_it_runs_and_whatever_is_left_unsaid() -> N
 
 
 def test_runs_from_before_there_were_screens_are_read_as_they_were(run: Path) -> None:
-    from agents.build import Settings
-    from agents.game import GameConfig
+    from commands.build import Settings
+    from commands.game import GameConfig
 
     about = json.loads((run / "config.json").read_text())["config"]
     known = {"env", "preset", "frame_skip", "env_arg"}

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 import play
-from agents.build import ALGORITHMS, Settings, load_player, make_algorithm
-from agents.eyes import EyesConfig
-from agents.game import GameConfig
+from commands.build import ALGORITHMS, Settings, load_player, make_algorithm
+from commands.eyes import EyesConfig
+from commands.game import GameConfig
 from experiment import checkpoint
 from experiment.run import Run
 from experiment.show import show

@@ -17,7 +17,7 @@ import torch
 
 import play
 import train
-from agents.progress_film import film_progress
+from commands.progress_film import film_progress
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics

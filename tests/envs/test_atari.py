@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("ale_py", reason="the extra atari is not installed")
 
-from agents.game import GameConfig
+from commands.game import GameConfig
 from envs.adapter import AdaptedVectorEnv, Hosting
 from envs.atari import Atari, wishes
 from envs.guest import register, short

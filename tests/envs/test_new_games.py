@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.game import GameConfig
+from commands.game import GameConfig
 from envs import BREAKOUT, CATCH, PONG, ROOFTOPS, SNAKE, Game, GameVectorEnv
 from tests.envs.states import put
 

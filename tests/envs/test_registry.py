@@ -7,7 +7,7 @@ from pathlib import Path
 import gymnasium as gym
 import pytest
 
-from agents.game import GameConfig
+from commands.game import GameConfig
 from envs import GAMES, registry
 from envs.doctor.making import find
 from envs.list import rows

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.pretraining import make_trainer
+from commands.pretraining import make_trainer
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics

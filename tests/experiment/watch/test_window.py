@@ -15,7 +15,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from agents.game import GameConfig
+from commands.game import GameConfig
 from envs import FLAPPY_BIRD, GameVectorEnv
 from experiment.errors import UserError
 from experiment.policy import Thought

@@ -8,7 +8,7 @@ import pygame
 import torch
 from numpy.typing import NDArray
 
-from agents.game import GameConfig
+from commands.game import GameConfig
 from experiment.policy import Plain, Thought
 from experiment.show import Moment, show
 from experiment.watch.bests import Bests

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from agents.build import load_player
-from agents.watched import contender
+from commands.build import load_player
+from commands.watched import contender
 from experiment import checkpoint
 from play import SHIPPED
 

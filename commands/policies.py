@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.build import load_player
 from agents.exploration import Leaning
-from agents.game import GameConfig
+from commands.build import load_player
+from commands.game import GameConfig
 from envs.guest import names_code
 from experiment.errors import UserError
 from experiment.policy import Policy

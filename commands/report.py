@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.build import Player
 from agents.saliency import METHODS
+from commands.build import Player
 from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from agents.build import Player, Settings, load_player
 from agents.learner import GreedyPolicy
-from agents.looks import looks_of
+from commands.build import Player, Settings, load_player
+from commands.looks import looks_of
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run, run_folder
 from experiment.watch.director import Contender

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.device import choose_compute, choose_device, set_threads
-from agents.game import GameConfig
 from agents.optimizer import HiddenMuon
-from agents.policies import make_policy
+from commands.game import GameConfig
+from commands.policies import make_policy
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.ranges import check

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from agents.game import GameConfig
+from commands.game import GameConfig
 from experiment.errors import UserError
 from perception import ENCODERS, STATES, Encoder, load_encoder
 

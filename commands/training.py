@@ -6,11 +6,11 @@ from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
-from agents.build import ALGORITHMS, Settings, load_player, make_algorithm, parse_runner
 from agents.device import choose_compute, choose_device, set_threads
 from agents.dqn import DQN
-from agents.eyes import take_encoder
-from agents.progress_film import film_progress
+from commands.build import ALGORITHMS, Settings, load_player, make_algorithm, parse_runner
+from commands.eyes import take_encoder
+from commands.progress_film import film_progress
 from envs.guest import EnvFailure, naming
 from experiment import checkpoint
 from experiment.errors import UserError

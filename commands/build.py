@@ -14,8 +14,6 @@ from torch import Tensor
 from agents.a2c import A2C, A2CConfig
 from agents.device import PRECISIONS, choose_device
 from agents.dqn import DQN, DQNConfig
-from agents.eyes import EyesConfig
-from agents.game import GameConfig
 from agents.learner import GreedyPolicy
 from agents.ppo import PPO, PPOConfig
 from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
@@ -23,6 +21,8 @@ from agents.pqn import PQN, PQNConfig
 from agents.reinforce import REINFORCE, ReinforceConfig
 from agents.sb3 import SB3A2C, SB3DQN, SB3PPO, SB3A2CConfig, SB3DQNConfig, SB3PPOConfig
 from agents.state import part
+from commands.eyes import EyesConfig
+from commands.game import GameConfig
 from envs import GAMES
 from experiment import checkpoint
 from experiment.errors import UserError
