@@ -66,6 +66,8 @@ class Settings:
     """what becomes of them"""
     agents: tuple[Agent, ...] = get_args(Agent)
     """who gets them; each begins from scratch, too"""
+    likewise: bool = True
+    """also begin from scratch with the settings of agents with frozen eyes"""
     seeds: int = 5
     """runs of each, with seeds first_seed, first_seed + 1, ..."""
     first_seed: int = 0
@@ -122,7 +124,7 @@ def cells(settings: Settings) -> list[Cell]:
     found = []
     for agent in settings.agents:
         found.append(Cell(agent, "scratch", ""))
-        found += [Cell(agent, "scratch", LIKEWISE)] if "frozen" in settings.modes else []
+        found += [Cell(agent, "scratch", LIKEWISE)] if settings.likewise and "frozen" in settings.modes else []
         pairs = [(way, mode) for way in settings.ways for mode in settings.modes]
         found += [Cell(agent, way, mode) for way, mode in pairs if (way, mode) != ("random", "finetune")]
     return found

@@ -16,6 +16,8 @@ from experiment.errors import UserError
 def test_rows_are_scratch_and_all_that_makes_sense() -> None:
     found = [cell.name for cell in cells(Settings(ways=("random", "vae"), agents=("dqn",)))]
     assert found == ["dqn-scratch", "dqn-scratch-likewise", "dqn-random-frozen", "dqn-vae-frozen", "dqn-vae-finetune"]
+    alone = cells(Settings(ways=("supervised",), modes=("frozen",), agents=("ppo",), likewise=False))
+    assert [cell.name for cell in alone] == ["ppo-scratch", "ppo-supervised-frozen"]
 
 
 @pytest.mark.parametrize("agent", pretraining.FROZEN)
