@@ -28,7 +28,8 @@ import psutil
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 
-from envs.doctor.checks import BY_STAGE, Check, Evidence
+from envs.doctor.checks import BY_STAGE, Check
+from envs.doctor.checks.evidence import Evidence
 from envs.doctor.finding import ERROR, Finding
 from envs.doctor.making import NoSuchEnvironment, check_settings, find
 from envs.doctor.probe import EnvRaised, Malformed, Player, brief, digest, number, truth

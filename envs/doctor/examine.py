@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from envs.doctor.checks import across_processes
+from envs.doctor.checks.seeds import across_processes
 from envs.doctor.finding import ERROR, GROUPS, NOTE, WARNING, Finding
 from envs.doctor.making import NoSuchEnvironment
 
