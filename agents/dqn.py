@@ -321,7 +321,8 @@ class DQN:
 
     def _fit_normalization(self) -> None:
         """Fit the encoder to the frames that random play has shown."""
-        self.learner.fit_normalization(self.replay.sample(2048, self.rng).observations[:, -1])
+        drawn = self.replay.draw(2048, self.rng)
+        self.learner.fit_normalization(self.replay.observations(drawn.slots)[:, -1])
         self._fitted = True
 
     def _play_and_learn(self) -> list[dict[str, Tensor]]:
@@ -377,8 +378,7 @@ class DQN:
 
     def _gradient_step(self, drawn: Drawn, noise: Sequence[Tensor | None]) -> Learned:
         config, network, target = self.config, self.learner.network, self.learner.average
-        batch = self.replay.gather(drawn)
-        batch = batch._replace(**{key: x.to(self.device) for key, x in batch._asdict().items() if key != "slots"})
+        batch = Batch(*(x.to(self.device) for x in self.replay.gather(drawn)))
         with self.learner.autocast():
             with torch.no_grad():
                 next_q, next_theta = self._values(target, batch.next_observations, noise[0])

@@ -58,8 +58,6 @@ class PPO(OnPolicy):
     config: PPOConfig
 
     def __init__(self, *args: Any) -> None:
-        self._seen: list[Tensor] = []  # frozen features of the rollout that is being played, step by step
-        self._features: Tensor | None = None  # of the one that is learned from
         super().__init__(*args)
         self.advantage_scale = RunningScale()
 
@@ -88,12 +86,12 @@ class PPO(OnPolicy):
 
         Features of a frozen encoder, too, [(steps + 1) * games, feature_dim]: they are the same in each epoch.
         """
-        self._seen = []
         values: list[Tensor] = []
         log_probs: list[Tensor] = []
+        features: list[Tensor] = []
 
         def choose(rollout: Rollout, t: int) -> Tensor:
-            logits, value_logits = self._answer(rollout, t)
+            logits, value_logits = self._answer(rollout, t, features)
             values.append(value_logits)
             actions, log_prob = self.actor.draw(logits)
             log_probs.append(log_prob)
@@ -101,15 +99,14 @@ class PPO(OnPolicy):
 
         with self.learner.autocast():
             rollout = self.actor.play(choose)
-            values.append(self._answer(rollout, rollout.steps)[1])
+            values.append(self._answer(rollout, rollout.steps, features)[1])
         means = self.playing.value.mean(torch.stack(values)).cpu()
         notes = {"values": means, "log_probs": torch.stack(log_probs)}
-        return Played(rollout, {**notes, "features": torch.cat(self._seen)} if self._seen else notes)
+        return Played(rollout, {**notes, "features": torch.cat(features)} if features else notes)
 
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
         """Estimate advantages and returns, shuffle them into minibatches: a gradient step of each."""
         config, progress, values = self.config, self.actor.steps / self.total_steps, notes["values"]
-        self._features = notes["features"].to(self.device) if "features" in notes else None
         rate = self.learner.decay(progress)
         gamma = growing(config.gamma, config.final_gamma, 4 * progress)
         lam = growing(config.gae_lambda, config.final_gae_lambda, 4 * progress)
@@ -117,31 +114,35 @@ class PPO(OnPolicy):
         advantages = advantages / self.advantage_scale(advantages[rollout.valid])
         for network in (self.learner.network, self.learner.average):
             network.value.rescale(returns[rollout.valid].to(self.device))
+        notes = {name: x.to(self.device) for name, x in notes.items()}
         flat = [x.flatten().to(self.device) for x in (notes["log_probs"], advantages, returns, rollout.actions)]
         steps = [
-            partial(self._gradient_step, rollout, index, *(x[index.to(self.device)] for x in flat))
+            partial(self._gradient_step, rollout, notes, index, *(x[index.to(self.device)] for x in flat))
             for _ in range(self.passes)
             for index in self._minibatches(rollout)
         ]
         errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))
         return steps, {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": rate}
 
-    def _answer(self, rollout: Rollout, t: int) -> tuple[Tensor, Tensor]:
-        """What the network makes of all games at step t while they are played; see `ActorCritic`."""
+    def _answer(self, rollout: Rollout, t: int, kept: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Ask the network about all games at step t while they are played; see `ActorCritic`.
+
+        Features of a frozen encoder are kept: added to the list.
+        """
         network = self.playing
         features = network.encoder.features(rollout.at(t))
         if network.encoder.frozen:
-            self._seen.append(features)
+            kept.append(features)
         logits: tuple[Tensor, Tensor] = network.heads(network.encoder.read(features))
         return logits
 
-    def _answer_again(self, rollout: Rollout, index: Tensor) -> tuple[Tensor, Tensor]:
-        """What it makes of these steps of the rollout, flat indices t * games + game, to learn from them."""
-        network, known = self.learner.network, self._features
-        if known is None:
-            features = network.encoder.features(rollout.observations(index))
+    def _answer_again(self, rollout: Rollout, notes: dict[str, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
+        """Ask the network that learns about these steps of the rollout, flat indices t * games + game."""
+        network = self.learner.network
+        if "features" in notes:
+            features = notes["features"][index.to(self.device)]
         else:
-            features = known[index.to(self.device)]
+            features = network.encoder.features(rollout.observations(index))
         logits: tuple[Tensor, Tensor] = network.heads(network.encoder.read(features))
         return logits
 
@@ -152,6 +153,7 @@ class PPO(OnPolicy):
     def _gradient_step(
         self,
         rollout: Rollout,
+        notes: dict[str, Tensor],
         index: Tensor,
         old_log_prob: Tensor,
         advantages: Tensor,
@@ -160,7 +162,7 @@ class PPO(OnPolicy):
     ) -> dict[str, Tensor]:
         config, network = self.config, self.learner.network
         with self.learner.autocast():
-            logits, value_logits = self._answer_again(rollout, index)
+            logits, value_logits = self._answer_again(rollout, notes, index)
         log_prob, entropy = chosen(logits, actions)
         policy = policy_loss(log_prob, old_log_prob, advantages, config.clip)
         value = network.value.loss(value_logits, returns)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from agents.actor_critic import RecurrentActorCritic
-from agents.on_policy import GradientStep, Played
+from agents.on_policy import Played
 from agents.ppo import PPO, PPOConfig
 from agents.rollout import Rollout
 from perception import Encoder
@@ -59,25 +59,20 @@ class PPOLSTM(PPO):
         before, self.memory = self.memory, self._recalled.cpu()
         return Played(rollout, {**notes, "memory": before})
 
-    def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
-        """Learn as PPO does, remembering from the same memory on."""
-        self._before = notes["memory"].to(self.device)
-        return super().learn(rollout, notes)
-
-    def _answer(self, rollout: Rollout, t: int) -> tuple[Tensor, Tensor]:
+    def _answer(self, rollout: Rollout, t: int, kept: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Recall and remember; the last observation is looked at again when the next rollout begins with it."""
         logits, values, recalled = self.playing.recall(rollout.at(t), rollout.first[t : t + 1], self._recalled)
         if t < rollout.steps:
             self._recalled = recalled
         return logits, values
 
-    def _answer_again(self, rollout: Rollout, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Go through the whole rollout of the games that these steps are of."""
+    def _answer_again(self, rollout: Rollout, notes: dict[str, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
+        """Go through the whole rollout of the games that these steps are of, from the same memory on."""
         n = self.config.num_envs
         games, column = torch.unique(index % n, return_inverse=True)
         everything = torch.arange(rollout.steps)[:, None] * n + games
         logits, values, _ = self.learner.network.recall(
-            rollout.observations(everything.flatten()), rollout.first[:-1, games], self._before[:, games]
+            rollout.observations(everything.flatten()), rollout.first[:-1, games], notes["memory"][:, games]
         )
         row = index.div(n, rounding_mode="floor") * len(games) + column
         return logits[row], values[row]

@@ -24,7 +24,6 @@ class Batch(NamedTuple):
         next_observations: likewise.
         discounts: float32 [batch], what the next observation's value counts: gamma^k, or 0 after termination.
         weights: float32 [batch], importance weights, 1 without priorities.
-        slots: int64 [batch], flat (slot * games + game), for `update_priorities`.
     """
 
     observations: Tensor
@@ -33,7 +32,6 @@ class Batch(NamedTuple):
     next_observations: Tensor
     discounts: Tensor
     weights: Tensor
-    slots: NDArray[np.int64]
 
 
 def check_memory(need: int, capacity: int, flag: str) -> None:
@@ -54,7 +52,7 @@ class Drawn(NamedTuple):
     """Which transitions were drawn.
 
     Attributes:
-        slots: int64 [batch], flat (slot * games + game).
+        slots: int64 [batch], flat (slot * games + game), also for `update_priorities`.
         weights: float32 [batch], importance weights, 1 without priorities.
     """
 
@@ -173,11 +171,7 @@ class Replay:
 
     def newest(self) -> Tensor:
         """Gather the observations of all games now, as in `Batch`."""
-        return self._seen(self._of_all(self.now % self.slots))
-
-    def sample(self, batch: int, rng: np.random.Generator, beta: float = 1.0) -> Batch:
-        """Draw transitions and gather them."""
-        return self.gather(self.draw(batch, rng, beta))
+        return self.observations(self._of_all(self.now % self.slots))
 
     def draw(self, batch: int, rng: np.random.Generator, beta: float = 1.0) -> Drawn:
         """Draw transitions, uniformly or by priority; beta is how far importance weights correct for that."""
@@ -199,22 +193,25 @@ class Replay:
             weights /= weights.max()
         return Drawn(index, weights.astype(np.float32))
 
+    def observations(self, slots: NDArray[np.int64]) -> Tensor:
+        """Gather the observations in these flat slots, as in `Batch`."""
+        return self._stacks(slots) if self._encode is None else torch.from_numpy(self._features[slots])
+
     def gather(self, drawn: Drawn) -> Batch:
-        """Gather what was drawn before."""
+        """Gather the transitions that were drawn before."""
         index = drawn.slots
         returns, discounts, following = self._n_step(index)
         return Batch(
-            self._seen(index),
+            self.observations(index),
             torch.from_numpy(self._steps["action"].reshape(-1)[index].astype(np.int64)),
             torch.from_numpy(returns),
-            self._seen(following),
+            self.observations(following),
             torch.from_numpy(discounts),
             torch.from_numpy(drawn.weights),
-            index,
         )
 
     def update_priorities(self, index: NDArray[np.int64], errors: NDArray[np.float32]) -> None:
-        """Set the priorities of drawn transitions to |error|^alpha; errors: float [batch]."""
+        """Set the priorities of drawn transitions to (|error| + 0.001)^alpha; errors: float [batch]."""
         if self._tree is not None:
             priorities = (np.abs(errors) + 1e-3) ** self.alpha
             self._top = max(self._top, float(priorities.max()))
@@ -273,10 +270,6 @@ class Replay:
         if self._encode is not None:
             index = self._of_all(slot)
             self._features[index] = self._encode(self._stacks(index)).float().cpu()
-
-    def _seen(self, index: NDArray[np.int64]) -> Tensor:
-        """Gather what is kept of the observations in these flat slots: features, or all pixels."""
-        return self._stacks(index) if self._encode is None else torch.from_numpy(self._features[index])
 
     def _stacks(self, index: NDArray[np.int64]) -> Tensor:
         """Gather observations [len(index), frames, height, width] whose newest frames lie in these flat slots."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from agents.ppo import PPO, PPOConfig
 from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
 from agents.pqn import PQN, PQNConfig
 from agents.reinforce import REINFORCE, ReinforceConfig
+from agents.replay import Batch, Drawn, Replay
 from envs import Game, GameVectorEnv
 from experiment.evaluate import evaluate
 from perception import EncoderSpec, freeze, make_encoder
@@ -71,3 +73,9 @@ def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
 def copy(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Take a state out of its agent's hands."""
     return {key: value.clone() for key, value in state.items()}
+
+
+def sample(replay: Replay, batch: int, rng: np.random.Generator, beta: float = 1.0) -> tuple[Drawn, Batch]:
+    """Draw transitions and gather them at once."""
+    drawn = replay.draw(batch, rng, beta)
+    return drawn, replay.gather(drawn)

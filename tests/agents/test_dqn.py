@@ -30,7 +30,7 @@ def flappy(seed: int = 0, **changes: Any) -> DQN:
 def batch_of(returns: list[float], discounts: list[float]) -> Batch:
     empty, n = torch.zeros(0), len(returns)
     actions, weights = torch.zeros(n, dtype=torch.int64), torch.ones(n)
-    return Batch(empty, actions, torch.tensor(returns), empty, torch.tensor(discounts), weights, np.arange(n))
+    return Batch(empty, actions, torch.tensor(returns), empty, torch.tensor(discounts), weights)
 
 
 def test_targets_by_hand() -> None:

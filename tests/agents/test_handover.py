@@ -21,7 +21,7 @@ from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import Run
 from perception import Encoder, EncoderSpec, freeze, load_encoder, make_encoder, save_encoder
-from tests.agents.making import copy, same
+from tests.agents.making import copy, same, sample
 
 SMALL: dict[str, dict[str, Any]] = {
     "ppo": {"num_envs": 4, "rollout_steps": 8},
@@ -180,10 +180,9 @@ def test_frozen_features_are_computed_once_while_playing(saved: Path) -> None:
     agent.iterate()
     rollout, notes = agent.played
     assert calls == {"learns": 0, "average": 0, "plays": rollout.steps + 1}
-    agent.learn(rollout, notes)
     index = torch.tensor([0, 3, 4 * 7 + 2, 4 * 5 + 1])  # t * games + game
     for found, wanted in zip(
-        agent._answer_again(rollout, index), agent.learner.network(rollout.observations(index)), strict=True
+        agent._answer_again(rollout, notes, index), agent.learner.network(rollout.observations(index)), strict=True
     ):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
     assert calls["learns"] == 1
@@ -209,9 +208,9 @@ def test_dqn_asks_a_frozen_encoder_once_about_each_step(saved: Path, redraw: boo
     logs = [agent.iterate() for _ in range(3)]
     assert logs[-1]["train/loss"] > 0
     assert calls == {"learns": 0, "average": 0, "plays": agent.replay.now}
-    batch = agent.replay.sample(20, np.random.default_rng(0))
+    drawn, batch = sample(agent.replay, 20, np.random.default_rng(0))
     found = agent._values(agent.learner.network, batch.observations, None)
-    stacks = agent.replay._stacks(batch.slots)
+    stacks = agent.replay._stacks(drawn.slots)
     for mine, wanted in zip(found, agent.learner.network(stacks), strict=True):
         torch.testing.assert_close(mine, wanted, rtol=1e-4, atol=1e-5)
 

@@ -101,9 +101,9 @@ def test_only_real_steps_are_learned_from(monkeypatch: pytest.MonkeyPatch) -> No
     learned: list[int] = []
     step = agent._gradient_step
 
-    def noted(rollout: Rollout, index: Tensor, *rest: Tensor) -> dict[str, Tensor]:
+    def noted(rollout: Rollout, notes: dict[str, Tensor], index: Tensor, *rest: Tensor) -> dict[str, Tensor]:
         learned.extend(index.tolist())
-        return step(rollout, index, *rest)
+        return step(rollout, notes, index, *rest)
 
     monkeypatch.setattr(agent, "_gradient_step", noted)
     real = agent.played.rollout.valid.flatten().nonzero().flatten().tolist()

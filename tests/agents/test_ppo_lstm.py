@@ -42,10 +42,9 @@ def test_a_minibatch_recalls_what_the_policy_that_played_did() -> None:
         agent.iterate()
         rollout, notes = agent.played
         agent.learner.network.load_state_dict(agent.playing.state_dict())
-        agent.learn(rollout, notes)
         for index in agent._minibatches(rollout):
             with torch.no_grad():
-                logits, _ = agent._answer_again(rollout, index)
+                logits, _ = agent._answer_again(rollout, notes, index)
             log_probs = logits.log_softmax(-1).gather(-1, rollout.actions.flatten()[index][:, None]).squeeze(-1)
             torch.testing.assert_close(log_probs, notes["log_probs"].flatten()[index], atol=1e-5, rtol=1e-5)
         assert agent.memory.abs().max() > 0

@@ -14,11 +14,12 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.replay import Batch, Replay
+from agents.replay import Batch, Drawn, Replay
 from agents.sum_tree import SumTree
 from envs import FLAPPY_BIRD, GameVectorEnv
 from tests.agents.counters import Counters
 from tests.agents.games import CATCH
+from tests.agents.making import sample
 
 GAMMA = 0.9
 
@@ -33,10 +34,10 @@ def transition(envs: Counters, time: int, game: int, n_step: int) -> tuple[float
     return total, 0.0 if end == "terminated" else GAMMA**k, time + k
 
 
-def check(replay: Replay, envs: Counters, batch: Batch) -> set[tuple[int, int]]:
+def check(replay: Replay, envs: Counters, chosen: Drawn, batch: Batch) -> set[tuple[int, int]]:
     """Compare a batch with what the games noted; returns the (time, game) that it holds."""
     drawn = set()
-    for row, at in enumerate(batch.slots.tolist()):
+    for row, at in enumerate(chosen.slots.tolist()):
         slot, game = divmod(at, envs.num_envs)
         time = replay.now - (replay.now - slot) % replay.slots
         drawn.add((time, game))
@@ -76,11 +77,11 @@ def test_every_draw_is_what_happened(
     replay.start(0)
     play(replay, n_step + 1, rng)
     while True:
-        batch = replay.sample(24, rng)
+        drawn, batch = sample(replay, 24, rng)
         assert batch.observations.shape == batch.next_observations.shape == (24, frames, 2, 2)
         assert batch.returns.shape == batch.discounts.shape == batch.weights.shape == batch.actions.shape == (24,)
-        check(replay, envs, batch)
-        replay.update_priorities(batch.slots, rng.normal(size=24).astype(np.float32))
+        check(replay, envs, drawn, batch)
+        replay.update_priorities(drawn.slots, rng.normal(size=24).astype(np.float32))
         if steps <= 0:
             break
         play(replay, min(steps, 11), rng)
@@ -97,7 +98,7 @@ def test_everything_that_is_kept_can_be_drawn(steps: int, alpha: float) -> None:
     replay = Replay(envs, 3 * slots, frames, n_step, GAMMA, alpha)
     replay.start(0)
     play(replay, steps, rng)
-    drawn = check(replay, envs, replay.sample(3000, rng))
+    drawn = check(replay, envs, *sample(replay, 3000, rng))
     # The oldest need their stack, the newest their n steps; the ring holds `slots` frames.
     oldest = max(0, steps - slots + frames)
     kept = {(time, game) for time in range(oldest, steps - n_step) for game in range(3) if envs.real[time][game]}
@@ -116,7 +117,7 @@ def test_one_game_of_the_shortest_episodes_in_the_smallest_ring(alpha: float) ->
     replay.start(0)
     play(replay, 4, rng)
     for _ in range(20):
-        check(replay, envs, replay.sample(4, rng))
+        check(replay, envs, *sample(replay, 4, rng))
         play(replay, 1, rng)
 
 
@@ -182,13 +183,15 @@ class Twins:
     def compare(self, batch: int) -> None:
         """Draw the same batch from both; all of it must be equal, bit for bit, and so must what is shown now."""
         seed = int(self.rng.integers(2**32))
-        stored, redrawn = (replay.sample(batch, np.random.default_rng(seed), 0.5) for replay in self.both)
+        twins = [sample(replay, batch, np.random.default_rng(seed), 0.5) for replay in self.both]
+        (drawn, stored), (again, redrawn) = twins
+        assert np.array_equal(drawn.slots, again.slots)
         for name, one, other in zip(Batch._fields, stored, redrawn, strict=True):
             assert one.dtype == other.dtype, name
             assert np.array_equal(np.asarray(one), np.asarray(other)), name
         errors = np.random.default_rng(seed).normal(size=batch).astype(np.float32)
         for replay in self.both:
-            replay.update_priorities(stored.slots, errors)
+            replay.update_priorities(drawn.slots, errors)
         assert np.array_equal(self.both[0].newest(), self.both[1].newest())
 
 
@@ -258,12 +261,13 @@ def test_a_replay_taken_up_by_another_goes_on_exactly(alpha: float) -> None:
     begun.start(0)
     while not begun.add(rng.integers(2, size=4))[1].any() or begun.now < 100:
         pass  # until a game is over: that must not be forgotten
-    begun.update_priorities(begun.sample(50, rng).slots, rng.normal(size=50).astype(np.float32))
+    begun.update_priorities(begun.draw(50, rng).slots, rng.normal(size=50).astype(np.float32))
     other.start(9)
     other.load_state_dict({key: value.clone() for key, value in begun.state_dict().items()})
     for _ in range(40):  # longer than the ring
-        batches = [replay.sample(8, np.random.default_rng(5)) for replay in (begun, other)]
-        for one, two in zip(*batches, strict=True):
+        (drawn, batch), (again, same) = (sample(replay, 8, np.random.default_rng(5)) for replay in (begun, other))
+        assert np.array_equal(drawn.slots, again.slots)
+        for one, two in zip(batch, same, strict=True):
             assert np.array_equal(np.asarray(one), np.asarray(two))
         assert np.array_equal(begun.newest(), other.newest())
         actions = rng.integers(2, size=4)
@@ -298,10 +302,11 @@ def test_features_are_those_of_what_was_seen(make: Callable[[], Any]) -> None:
         for replay, rng in zip((pixels, features), rngs, strict=True):
             replay.add(rng.integers(2, size=3))
         if step > 10:
-            wanted, found = (replay.sample(30, np.random.default_rng(step)) for replay in (pixels, features))
+            twins = [sample(replay, 30, np.random.default_rng(step)) for replay in (pixels, features)]
+            (drawn, wanted), (again, found) = twins
+            assert np.array_equal(drawn.slots, again.slots)
             assert torch.equal(checksums(wanted.observations), found.observations)
             assert torch.equal(checksums(wanted.next_observations), found.next_observations)
-            assert np.array_equal(wanted.slots, found.slots)
             seen |= set(map(tuple, found.observations.tolist()))
     assert len(seen) > 60
     assert asked == [3] * 81
@@ -320,7 +325,7 @@ def test_features_are_there_again_in_a_replay_taken_up_by_another() -> None:
         other.load_state_dict({key: value.clone() for key, value in begun.state_dict().items()})
         assert torch.equal(begun.newest(), other.newest())
         for seed in range(10):
-            one, two = (replay.sample(50, np.random.default_rng(seed)) for replay in (begun, other))
+            one, two = (sample(replay, 50, np.random.default_rng(seed))[1] for replay in (begun, other))
             assert torch.equal(one.observations, two.observations)
             assert torch.equal(one.next_observations, two.next_observations)
 
@@ -373,9 +378,9 @@ def test_draws_are_uniform() -> None:
     replay, slots = uninterrupted(0.0)
     rng, counts = np.random.default_rng(1), np.zeros(40)
     for _ in range(40):
-        batch = replay.sample(1000, rng)
-        counts += np.bincount(batch.slots, minlength=40)
-        assert (batch.weights == 1).all()
+        drawn = replay.draw(1000, rng)
+        counts += np.bincount(drawn.slots, minlength=40)
+        assert (drawn.weights == 1).all()
     assert counts[slots].sum() > 0.9 * 40_000
     expected = counts.sum() / (counts > 0).sum()
     assert np.abs(counts[slots] - expected).max() < 5 * np.sqrt(expected)
@@ -390,10 +395,10 @@ def test_draws_are_in_proportion_to_priorities(alpha: float) -> None:
     replay.update_priorities(np.arange(40), errors)
     counts = np.zeros(40)
     for _ in range(40):
-        batch = replay.sample(1000, rng, beta=0.7)
-        counts += np.bincount(batch.slots, minlength=40)
+        drawn, batch = sample(replay, 1000, rng, beta=0.7)
+        counts += np.bincount(drawn.slots, minlength=40)
         # w = (N P)^-beta, divided by the largest of the batch (Schaul et al. 2016, 3.4)
-        large = np.abs(errors[batch.slots])
+        large = np.abs(errors[drawn.slots])
         known = large > 0.3  # beside which the small constant added to errors is nothing
         ratio = batch.weights.numpy()[known] / large[known] ** (-alpha * 0.7)
         assert ratio.max() / ratio.min() < 1.01
@@ -410,9 +415,9 @@ def test_draws_are_in_proportion_to_priorities(alpha: float) -> None:
 def test_what_is_new_is_drawn_as_often_as_what_surprised_most() -> None:
     replay, _ = uninterrupted(1.0)
     errors = np.full(40, 0.01, np.float32)
-    errors[replay.sample(1, np.random.default_rng(0)).slots] = 5.0
+    errors[replay.draw(1, np.random.default_rng(0)).slots] = 5.0
     replay.update_priorities(np.arange(40), errors)
     play(replay, 2, np.random.default_rng(0))
-    drawn = np.bincount(replay.sample(4000, np.random.default_rng(0)).slots, minlength=40)
+    drawn = np.bincount(replay.draw(4000, np.random.default_rng(0)).slots, minlength=40)
     new = ((replay.now - 1) % 20) * 2, ((replay.now - 2) % 20) * 2
     assert max(drawn[slot] for slot in new) > 0.15 * 4000
