@@ -60,7 +60,7 @@ class Play:
     agent only if given"""
     env: str | None = None
     """the game that you play with --human; or what the run plays, if that is code of your own, as
-    package.module:MyEnv: no run's settings import anything"""
+    package.module:MyEnv: a run's settings import no module"""
     preset: str | None = None
     """other rules than the agent was trained on"""
     env_arg: tuple[str, ...] = ()

@@ -3,7 +3,8 @@
 import os
 import sys
 import threading
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +20,10 @@ DATASET = "dataset"
 class Common:
     """The run as a whole."""
 
+    total_steps: int
+    """decisions to train for, over all games, or pictures to train an encoder on"""
     out: Path | None = None
     """the run's folder; a new one in runs/ if not given"""
-    total_steps: int | None = None
-    """decisions to train for, over all games, or pictures to train an encoder on; each has its own default"""
     seed: int = 0
     """of the games, the weights and everything that is drawn"""
     device: str = "auto"
@@ -44,7 +45,7 @@ class Resume:
     resume: Path
     """the run's folder"""
     env: str | None = None
-    """what the run plays, if that is code of your own: package.module:MY_GAME. No run's settings import anything"""
+    """what the run plays, if that is code of your own: package.module:MY_GAME. A run's settings import no module"""
     total_steps: int | None = None
     """a new length of the whole run"""
     quiet: bool = False
@@ -69,16 +70,22 @@ def main(argv: list[str]) -> int:
         run = Run.open(again.resume)
         return pretraining.resume(run, again) if run.config.get("algorithm") in WAYS else training.resume(run, again)
     name = argv[0] if argv and not argv[0].startswith("-") else "ppo"
-    if name not in [*ALGORITHMS, *WAYS, DATASET]:
+    known = [*ALGORITHMS, *WAYS, DATASET]
+    if name not in known:
         raise UserError(
             f"there is no algorithm {name!r}; choose from {', '.join(ALGORITHMS)} for an agent, "
             f"{', '.join(WAYS)} for an encoder, or {DATASET}"
         )
     groups, about = _flags(name)
-    parts = [
-        (key, kind) if key == "recorded" else (key, kind, field(default_factory=kind)) for key, kind in groups.items()
+    parts = [  # a kind without a default has a flag that must be given
+        (key, group) if isinstance(group, type) else (key, type(group), field(default_factory=partial(replace, group)))
+        for key, group in groups.items()
     ]
-    flags = parse(make_dataclass(name, parts), argv[1:] if name in argv[:1] else argv, f"train.py {name}", about)
+    words = argv[1:] if name in argv[:1] else argv
+    late = next((word for word in words if word in known and not words[words.index(word) - 1].startswith("--")), None)
+    if late is not None:
+        raise UserError(f"what is trained comes first: python train.py {late} ...")
+    flags = parse(make_dataclass(name, parts), words, f"train.py {name}", about)
     compiling.join()  # what comes next measures speed
     if name == DATASET:
         return pretraining.record_dataset(flags)
@@ -86,7 +93,7 @@ def main(argv: list[str]) -> int:
 
 
 def _flags(name: str) -> tuple[dict[str, Any], str]:
-    """Return the groups of flags, each a dataclass, of what is trained; and what is said of it."""
+    """Return the groups of flags of what is trained, each a dataclass or its defaults; and what is said of it."""
     from commands.build import ALGORITHMS
     from commands.eyes import EyesConfig
     from commands.game import GameConfig
@@ -95,22 +102,22 @@ def _flags(name: str) -> tuple[dict[str, Any], str]:
     from perception.build import WAYS
     from perception.dataset import DatasetConfig
 
-    played = {"game": GameConfig, "playing": Playing, "played": DatasetConfig}
+    played = {"game": GameConfig(), "playing": Playing(), "played": DatasetConfig()}
     if name == DATASET:
         return {"recorded": Record, **played}, "Play, and record pictures with labels for encoders to learn from"
     if name in WAYS:
         way = WAYS[name]
-        groups = {"common": Common, "data": Data, "network": way.network, "way": way.config, "trainer": way.trainer}
+        groups = {"common": Common(way.total_steps), "data": Data(), "network": way.network(), "way": way.config()}
         about = f"Train an encoder, to be handed to an agent with --encoder. Also: {', '.join(WAYS)}"
-        return {**groups, **played}, about
+        return {**groups, "trainer": way.trainer(), **played}, about
     about = (
         f"Train an agent with {name}. Also: {', '.join(other for other in ALGORITHMS if other != name)}. "
         f"Encoders: {', '.join(WAYS)}. Pictures for these: {DATASET}. "
         "To go on with a run: python train.py --resume FOLDER. The games there are: python train.py --list-envs"
     )
-    learner = ALGORITHMS[name].config
-    groups = {"common": Common, "game": GameConfig, "eyes": EyesConfig, "learner": learner, "runner": RunnerConfig}
-    return groups, about
+    kind = ALGORITHMS[name]
+    groups = {"common": Common(kind.total_steps), "game": GameConfig(), "eyes": EyesConfig(), "learner": kind.config()}
+    return {**groups, "runner": RunnerConfig()}, about
 
 
 def _list_envs() -> int:

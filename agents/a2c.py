@@ -37,7 +37,7 @@ class A2CConfig(LearnerConfig, ActorConfig):
     gamma: float = 0.95
     """discount per decision at the start"""
     final_gamma: float = 0.98
-    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then"""
+    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then or stays"""
     gae_lambda: float = 0.9
     """lambda of generalised advantage estimation; 1 for the paper's n-step returns"""
     entropy_coef: float = 0.003

@@ -33,11 +33,11 @@ class PPOConfig(LearnerConfig, ActorConfig):
     gamma: float = 0.95
     """discount per decision at the start"""
     final_gamma: float = 0.98
-    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then"""
+    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then or stays"""
     gae_lambda: float = 0.9
     """lambda of generalised advantage estimation at the start"""
     final_gae_lambda: float = 0.95
-    """lambda after the run's first quarter"""
+    """lambda after the run's first quarter; no less than at the start"""
     clip: float = 0.2
     """how far the new policy may go from the old: ratio within 1 - clip and 1 + clip"""
     entropy_coef: float = 0.003

@@ -33,13 +33,17 @@ class PQNConfig(LearnerConfig, ActorConfig):
     gamma: float = 0.95
     """discount per decision at the start"""
     final_gamma: float = 0.98
-    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then"""
+    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then or stays"""
     q_lambda: float = 0.65
     """lambda of the returns: 0 for one step, 1 for the whole rollout"""
     dueling: bool = True
     """separate heads for the state's value and the actions' advantages"""
     epsilon: float = 0.001
     """share of random actions after exploration"""
+    exploration: float = 2.0
+    """random actions lean towards some that each game prefers: standard deviation of their logits"""
+    exploration_steps: int = 100_000
+    """steps over which the share of random actions falls from 1 to epsilon"""
 
 
 def q_loss(q: Tensor, actions: Tensor, returns: Tensor) -> Tensor:

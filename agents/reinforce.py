@@ -27,7 +27,7 @@ class ReinforceConfig(LearnerConfig, ActorConfig):
     gamma: float = 0.95
     """discount per decision at the start"""
     final_gamma: float = 0.98
-    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then"""
+    """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then or stays"""
     entropy_coef: float = 0.003
     """weight of the entropy bonus"""
     value_coef: float = 1.0

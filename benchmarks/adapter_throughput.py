@@ -8,11 +8,11 @@ frames make a step; Gymnasium's have its own wrappers for that. NumPy has one th
 with one a core each would stand in each other's way.
 """
 
-import argparse
 import os
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -29,10 +29,26 @@ from envs.adapter import AdaptedVectorEnv, Hosting
 from envs.atari import Atari
 from envs.guest import register
 from envs.screen import Screen, shrink
+from experiment.command import main_line, parse
+from experiment.errors import UserError
 
 GAMES = 8
 PIXELS, PONG = "CartPole-v1 rendered", "ALE/Pong-v5"
 STATES = ["CartPole-v1", "Acrobot-v1"]
+
+
+@dataclass
+class Settings:
+    """What to measure."""
+
+    workers: int = 2
+    """processes that play our environments"""
+    steps: int = 500
+    """of all games at once in each measurement; a fifth of that with pixels"""
+    repeats: int = 5
+    """measurements of each, in turn"""
+    json: bool = False
+    """print one JSON object"""
 
 
 class Small(gym.ObservationWrapper[Any, Any, Any]):
@@ -102,25 +118,27 @@ def compare(name: str, workers: int, steps: int, repeats: int) -> dict[str, Any]
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=500)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", action="store_true")
-    flags = parser.parse_args()
+def main(argv: list[str]) -> int:
+    """Measure and print; returns the exit code."""
+    settings = parse(Settings, argv, "-m benchmarks.adapter_throughput", __doc__ or "")
+    if min(settings.workers, settings.steps // 5, settings.repeats) < 1:
+        raise UserError("--workers and --repeats must be at least 1, and --steps at least 5")
     rows = {
-        name: compare(name, flags.workers, flags.steps if name in STATES else flags.steps // 5, flags.repeats)
+        name: compare(
+            name, settings.workers, settings.steps if name in STATES else settings.steps // 5, settings.repeats
+        )
         for name in [*STATES, PIXELS, *([PONG] if find_spec("ale_py") else [])]
     }
-    if flags.json:
-        print_json({**machine("gymnasium", "numpy"), "games": GAMES, "environments": rows})
-        return
+    if settings.json:
+        about = {"benchmark": "adapter_throughput", "machine": machine("gymnasium", "numpy")}
+        print_json({**about, "games": GAMES, "environments": rows})
+        return 0
     for name, row in rows.items():
         print(f"{name}, {GAMES} at once; chosen: {row['chosen']}")
         for key, values in row["steps_per_second"].items():
             print(f"  {values['median']:>10,.0f} steps/s {key} ({values['min']:,.0f} to {values['max']:,.0f})")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    main_line(main)

@@ -27,7 +27,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from rich import box
 from rich.console import Console
@@ -35,7 +34,7 @@ from rich.table import Table
 
 from benchmarks.common import alternate, machine, print_json, summary, version
 from envs import GAMES, GameVectorEnv
-from experiment.command import main_line
+from experiment.command import main_line, parse
 from experiment.errors import UserError
 
 FIRST = "wingbeat/FlappyBird-v0"
@@ -212,7 +211,7 @@ def table(answer: dict[str, Any]) -> Table:
 
 def main(argv: list[str]) -> int:
     """Measure and print; returns the exit code."""
-    settings = tyro.cli(Settings, args=argv, description=__doc__)
+    settings = parse(Settings, argv, "-m benchmarks.env_throughput", __doc__ or "")
     if settings.env not in GAMES and settings.env != "all":
         raise UserError(f"--env must be all or one of {', '.join(GAMES)}, not {settings.env}")
     if settings.env == FIRST and version(PEER) is None:

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.common import print_json
+from benchmarks.common import machine, print_json
 from commands.build import Player, load_player
 from envs import FLAPPY_BIRD, GameVectorEnv
 from envs.games.flappy_bird import CEILING, FALL_MAX, FLAP, HEIGHT
 from envs.scene import compiled
 from envs.stack import FrameStack
-from experiment.command import main_line
+from experiment.command import main_line, parse
 from experiment.errors import UserError
 from experiment.evaluate import fresh_seeds
 from play import SHIPPED
@@ -144,13 +144,12 @@ def last_chance(past: list[NDArray[Any]], rules: Any, horizon: int) -> int:
 
 def main(argv: list[str]) -> int:
     """Look and print; returns the exit code."""
-    settings = tyro.cli(Settings, args=argv, description=__doc__)
+    settings = parse(Settings, argv, "-m benchmarks.last_chance", __doc__ or "")
     if min(settings.episodes, settings.score_cap, settings.horizon) < 1 or settings.reach < 0:
         raise UserError("--episodes, --score-cap and --horizon must be at least 1, and --reach at least 0")
     if settings.reach:
         scores = play_with_planner(settings)
-        answer: dict[str, Any] = {"benchmark": "last_chance", "reach": settings.reach, "scores": scores}
-        answer["score_mean"] = statistics.mean(scores)
+        answer: dict[str, Any] = {"reach": settings.reach, "scores": scores, "score_mean": statistics.mean(scores)}
         text = f"a planner that looks {settings.reach} decisions ahead passes {answer['score_mean']:.1f} pipes"
     else:
         player = load_player(settings.run or SHIPPED, "cpu")
@@ -159,15 +158,10 @@ def main(argv: list[str]) -> int:
             raise UserError(f"the planner knows Flappy Bird with --frame-skip {FRAME_SKIP} only")
         rules = FLAPPY_BIRD.rules(game.about["preset"] or "")
         lost = [last_chance(past, rules, settings.horizon) for past in deaths(player, settings)]
-        answer = {
-            "benchmark": "last_chance",
-            "episodes": settings.episodes,
-            "deaths": len(lost),
-            "decisions_back": lost,
-        }
+        answer = {"episodes": settings.episodes, "deaths": len(lost), "decisions_back": lost}
         text = f"{len(lost)} of {settings.episodes} games ended in a death"
     if settings.json:
-        print_json(answer)
+        print_json({"benchmark": "last_chance", "machine": machine("torch", "numba"), **answer})
         return 0
     print(text)
     if answer.get("deaths"):

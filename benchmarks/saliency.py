@@ -32,7 +32,7 @@ from benchmarks.common import machine, print_json
 from commands.build import Player, load_player
 from envs import FLAPPY_BIRD, GameVectorEnv
 from envs.stack import FrameStack
-from experiment.command import main_line
+from experiment.command import main_line, parse
 from experiment.errors import UserError
 from experiment.evaluate import bootstrap_interval, fresh_seeds
 from play import SHIPPED
@@ -312,7 +312,7 @@ def draw(answer: dict[str, Any], moments: Moments, maps: dict[str, Tensor], path
 
 def main(argv: list[str]) -> int:
     """Look and print; returns the exit code."""
-    settings = tyro.cli(Settings, args=argv, description=__doc__)
+    settings = parse(Settings, argv, "-m benchmarks.saliency", __doc__ or "")
     if settings.games < 2 or min(settings.moments, settings.shuffles) < 1 or settings.seed < 0:
         raise UserError("--games must be at least 2, --moments and --shuffles at least 1, and --seed at least 0")
     if settings.picture and settings.picture.suffix.lower() != ".png":

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-import tyro
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -27,7 +26,7 @@ from benchmarks.last_chance import FRAME_SKIP, survives
 from commands.game import GameConfig
 from envs import FLAPPY_BIRD
 from envs.scene import compiled
-from experiment.command import main_line
+from experiment.command import main_line, parse
 from experiment.errors import UserError
 from experiment.evaluate import evaluate, one_line
 from experiment.policy import Plain
@@ -50,7 +49,7 @@ class Settings:
     samples: int = 250_000
     """pictures that the planner labels"""
     learning_rate: float = 4e-3
-    """Adam's step size at the start; it falls as in PPO"""
+    """Adam's step size at the start; it falls to a twentieth over the whole of it"""
     muon_rate: float = 4e-3
     """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
     horizon: int = 22
@@ -125,7 +124,7 @@ def teach(settings: Settings) -> tuple[Student, float]:
 
 def main(argv: list[str]) -> int:
     """Teach, let play and print; returns the exit code."""
-    settings = tyro.cli(Settings, args=argv, description=__doc__)
+    settings = parse(Settings, argv, "-m benchmarks.taught", __doc__ or "")
     if min(settings.samples, settings.horizon, settings.feature_dim) < 1 or settings.learning_rate <= 0:
         raise UserError("--samples, --horizon, --feature-dim and --learning-rate must be more than 0")
     if not settings.muon_rate >= 0:

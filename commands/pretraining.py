@@ -15,7 +15,7 @@ from experiment.errors import UserError
 from experiment.ranges import check
 from experiment.run import Run
 from experiment.runner import take_up
-from perception.build import OWN_DATA, WAYS, EncoderSettings, config_of, make_way
+from perception.build import OWN_DATA, EncoderSettings, config_of, make_way
 from perception.dataset import Dataset, record
 from perception.training import Trainer
 
@@ -100,10 +100,9 @@ def pretrain(name: str, command: Any) -> int:
         _player(game, command.playing, command.played, common.seed)
         command.network.make(84, 84)  # what does not fit is refused before anything is made
     compute = choose_compute(common.device, common.precision, common.threads, common.layout)
-    total = common.total_steps or WAYS[name].total_steps
     settings = EncoderSettings(
         name, str(data or ""), game.env_arg if data else (), command.network, command.way, command.trainer,
-        total, common.seed, *compute,
+        common.total_steps, common.seed, *compute,
     )  # fmt: skip
     if data is not None:
         opened = settings.open_data(Path(), named)

@@ -8,7 +8,7 @@ from typing import Any
 
 from agents.device import choose_compute, choose_device, set_threads
 from agents.dqn import DQN
-from commands.build import ALGORITHMS, Settings, load_player, make_algorithm, parse_runner
+from commands.build import Settings, load_player, make_algorithm, parse_runner
 from commands.eyes import take_encoder
 from commands.progress_film import film_progress
 from envs.guest import EnvFailure, naming
@@ -29,16 +29,15 @@ def train(name: str, command: Any) -> int:
     """Make an agent's run and train it; returns the exit code.
 
     Args:
-        name: of the algorithm, in ALGORITHMS.
+        name: of the algorithm, in `commands.build.ALGORITHMS`.
         command: its flags, in the groups common, game, eyes, learner and runner.
     """
     common, game = command.common, command.game
     check(common, game, command.eyes, command.learner, command.runner)
     compute = choose_compute(common.device, common.precision, common.threads, common.layout)
-    total_steps = common.total_steps or ALGORITHMS[name].total_steps
     eyes, encoder = take_encoder(command.eyes, game)
     game = replace(game, frame_skip=game.skip)  # a run goes on as it began, whatever the game's default will be
-    settings = Settings(name, game, eyes, command.learner, total_steps, common.seed, *compute)
+    settings = Settings(name, game, eyes, command.learner, common.total_steps, common.seed, *compute)
     algorithm = make_algorithm(settings, encoder)
     config = asdict(settings) | {"runner": asdict(command.runner)}
     run = Run.create(common.out, config, f"{name}-{game.name}-{common.seed}")

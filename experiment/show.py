@@ -75,7 +75,7 @@ class Episode:
         moment: the newest.
 
     Args:
-        game: what is played, an `commands.game.GameConfig`.
+        game: what is played, a `commands.game.GameConfig`.
         policy: the agent; None if only a person plays.
         frames: frames in a stack.
         seed: which episode.

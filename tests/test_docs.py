@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import train
+from play import SHIPPED
 
 ROOT = Path(__file__).parents[1]
 LONG = ").learn(100_000)"
@@ -22,12 +23,22 @@ def blocks(page: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("page", "count", "training"),
-    [("README.md", 2, 1), ("docs/environments.md", 3, 0), ("docs/any-env.md", 1, 0), ("docs/sb3.md", 2, 1)],
+    [
+        ("README.md", 2, 1),
+        ("docs/environments.md", 3, 0),
+        ("docs/any-env.md", 1, 0),
+        ("docs/sb3.md", 2, 1),
+        ("docs/checkpoints.md", 1, 0),
+        ("docs/saliency.md", 1, 0),
+    ],
 )
 def test_what_a_page_prints_runs(
     page: str, count: int, training: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for run in ("ppo-FlappyBird-0-1", "x"):  # which readers have trained
+        Path("runs").mkdir(exist_ok=True)
+        Path("runs", run).symlink_to(SHIPPED)
     if page == "docs/sb3.md":  # loads what such a command leaves
         assert train.main([*SB3.split(), "--threads", "1", "--quiet"]) == 0
     found = blocks(page)

@@ -51,7 +51,7 @@ class Director:
         episode: its number, from 1.
 
     Args:
-        game: what is played, an `commands.game.GameConfig`.
+        game: what is played, a `commands.game.GameConfig`.
         contenders: one or two.
         seed: of the first episode.
         score_cap: where episodes end; None for no cap.

@@ -46,7 +46,8 @@ class Window:
             self.screen = pygame.display.set_mode((round(width * fit), round(height * fit)), pygame.RESIZABLE)
         except pygame.error as error:
             raise UserError(
-                f"no window can be opened ({error}); use --headless to evaluate or --record film.mp4 to film"
+                f"no window can be opened ({error}); use --headless to evaluate, --web to watch in a browser "
+                "or --record film.mp4 to film"
             ) from error
         pygame.display.set_caption(title)
         self.driver = pygame.display.get_driver()
