@@ -101,13 +101,18 @@ def _check(command: Play) -> None:
             raise UserError(f"--{name} must be more than 0, not {getattr(command, name)}")
     if command.scale > 8:
         raise UserError(f"--scale must be at most 8, not {command.scale}")
-    if command.seed < 0 or command.score_cap < 0:
-        raise UserError("--seed and --score-cap must be at least 0")
+    if command.seed < 0 or not 0 <= command.score_cap < 2**31:
+        raise UserError("--seed and --score-cap must be at least 0, and the latter less than 2^31")
     if not 0 <= command.port < 65536:
         raise UserError(f"--port must be at least 0 and less than 65536, not {command.port}")
     evaluation = command.headless or command.json
     if evaluation and command.record:
         raise UserError("--record opens no window, nor does --headless; they are two commands")
+    _refuse_without(command, "--web", command.web, "host", "port")
+    _refuse_without(command, "--record", command.record is not None, "seconds")
+    judged = evaluation or command.report is not None
+    _refuse_without(command, "--headless, --json or --report", judged, "episodes")
+    _overlays(command.overlay)
     if command.seconds > LONGEST:
         raise UserError(f"--seconds must be at most {LONGEST}, not {command.seconds:g}")
     if command.web and (evaluation or command.record or command.report is not None):
@@ -129,6 +134,13 @@ def _check(command: Play) -> None:
         raise UserError("a person's game needs a window; film it there with the key r, not with --record")
     if evaluation and (person or command.race):
         raise UserError("--headless and --json evaluate one agent; leave --human, --versus and --race away")
+
+
+def _refuse_without(command: Play, wanted: str, given: bool, *names: str) -> None:
+    """Refuse flags that were given but mean nothing without another one."""
+    for name in names:
+        if not given and getattr(command, name) != getattr(Play, name):
+            raise UserError(f"--{name} means nothing without {wanted}")
 
 
 def _overlays(text: str | None) -> frozenset[str]:
@@ -252,7 +264,8 @@ def _evaluate(command: Play) -> int:
     if command.json:
         print(json.dumps(result))
     else:
-        print(f"{result['env']} ({result['preset']}), {result['episodes']} fresh episodes: {one_line(result)}")
+        what = f"{result['env']} ({result['preset']})" if result["preset"] else result["env"]
+        print(f"{what}, {result['episodes']} fresh episodes: {one_line(result)}")
     return 0
 
 

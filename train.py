@@ -48,6 +48,8 @@ class Resume:
     """what the run plays, if that is code of your own: package.module:MY_GAME. A run's settings import no module"""
     total_steps: int | None = None
     """a new length of the whole run"""
+    device: str | None = None
+    """where to go on, if not where the run was: auto, cpu or cuda"""
     quiet: bool = False
     """no progress line"""
 

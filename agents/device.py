@@ -137,7 +137,7 @@ def fastest(device: torch.device, ways: Sequence[tuple[str, str]]) -> tuple[str,
                 features = encoder(observations)
             features.square().mean().backward()
             if device.type == "cuda":
-                torch.cuda.synchronize()
+                torch.cuda.synchronize(device)
             if i:  # the first warms up
                 times[precision, layout] = min(times[precision, layout], time.perf_counter() - start)
         left = [way for way in left if times[way] <= HOPELESS * min(times.values())]

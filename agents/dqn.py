@@ -192,7 +192,7 @@ class Learned(NamedTuple):
     """
 
     slots: NDArray[np.int64]
-    errors: NDArray[np.float32]
+    errors: Tensor
     logs: dict[str, Tensor]
 
 
@@ -332,8 +332,9 @@ class DQN:
         learned = [step() for step in steps[:half]]
         self.learner.lend(self.playing)
         _, later = beside(self._play, steps[half:])
-        for slots, errors, _ in learned + later:
-            self.replay.update_priorities(slots, errors)
+        if self.config.prioritized:
+            for slots, errors, _ in learned + later:
+                self.replay.update_priorities(slots, errors.cpu().numpy())
         return [logs for *_, logs in learned + later]
 
     def _play(self) -> None:
@@ -390,4 +391,4 @@ class DQN:
         else:
             loss, errors = q_loss(q, batch.actions, q_targets(batch, next_q, next_online), batch.weights)
         self.learner.step(loss)
-        return Learned(drawn.slots, errors.cpu().numpy(), {"loss": loss, "q": q.mean(), "error": errors.abs().mean()})
+        return Learned(drawn.slots, errors, {"loss": loss, "q": q.mean(), "error": errors.abs().mean()})

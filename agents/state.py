@@ -78,6 +78,7 @@ def load_optimizer_state(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for i, parameter in enumerate(parameters):
         state = {name: tensors[f"{i}.{name}"] for name in ("step", *names)}
-        optimizer.state[parameter] = {
-            name: value.to(parameter.device).clone(memory_format=torch.preserve_format) for name, value in state.items()
+        optimizer.state[parameter] = {  # torch counts steps on the CPU: elsewhere each would be waited for
+            name: value.to("cpu" if name == "step" else parameter.device).clone(memory_format=torch.preserve_format)
+            for name, value in state.items()
         }

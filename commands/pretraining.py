@@ -143,12 +143,12 @@ def resume(run: Run, command: Any) -> int:
 
     Args:
         run: its folder, not locked yet.
-        command: with env, total_steps and quiet.
+        command: with env, total_steps, device and quiet.
     """
     settings = EncoderSettings.open(run.path)
     data = settings.open_data(run.path, command.env)  # what can't be learned from is refused before anything is touched
     run.lock()
-    settings.device = str(choose_device(settings.device))
+    settings.device = str(choose_device(command.device or settings.device))
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)
     tensors, meta = checkpoint.load(checkpoint.latest(run.path))

@@ -40,11 +40,12 @@ class Stage:
         return self.player.pictures(SECONDS)
 
 
-def film_progress(run: Run, env: str) -> None:
+def film_progress(run: Run, device: str, env: str) -> None:
     """Write progress.mp4 and progress.png into a run's folder; of its stages those stay that are in them.
 
     Args:
         run: whose; it has evaluated its policy.
+        device: where to compute.
         env: what it plays, named by the user; see `GameConfig.confirm`.
 
     Raises:
@@ -53,7 +54,7 @@ def film_progress(run: Run, env: str) -> None:
     best = run.path / BEST
     steps = checkpoint.load(best)[1]["steps"]
     chosen = [path for path in choose(run.path) if int(path.name) != steps]
-    stages = [_stage(path, env) for path in [*chosen, best]]
+    stages = [_stage(path, device, env) for path in [*chosen, best]]
     shots: list[list[NDArray[np.uint8]]] = []
     rate = stages[0].player.settings.game.fps
     film(_captioned(stages, shots), run.path / "progress.mp4", rate)
@@ -62,12 +63,12 @@ def film_progress(run: Run, env: str) -> None:
     leave(run.path, chosen)
 
 
-def _stage(path: Path, env: str) -> Stage:
+def _stage(path: Path, device: str, env: str) -> Stage:
     meta = checkpoint.load(path)[1]
     minutes, seconds = divmod(round(meta["seconds"]), 60)
     score = meta["evaluation"]["score_mean"]
     title = f"{minutes}:{seconds:02d} min \u00b7 {meta['steps']:,} decisions \u00b7 scores {score:.1f}"
-    return Stage(load_player(path, env=env), title)
+    return Stage(load_player(path, device, env), title)
 
 
 def _captioned(stages: list[Stage], shots: list[list[NDArray[np.uint8]]]) -> Iterator[NDArray[np.uint8]]:

@@ -1,5 +1,6 @@
 """An agent's run from the command line: made, or gone on with, trained, judged and filmed."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -58,13 +59,13 @@ def resume(run: Run, command: Any) -> int:
 
     Args:
         run: its folder, not locked yet.
-        command: with env, total_steps and quiet.
+        command: with env, total_steps, device and quiet.
     """
     where = str(run.path / CONFIG)
     settings, runner = Settings.parse(run.config, where, command.env), parse_runner(run.config, where)
     settings.game.make(1)  # what can't be played is refused before anything is touched
     run.lock()
-    settings.device = str(choose_device(settings.device))
+    settings.device = str(choose_device(command.device or settings.device))
     settings.total_steps = command.total_steps or settings.total_steps
     set_threads(settings.threads)
     tensors, meta = checkpoint.load(checkpoint.latest(run.path))
@@ -95,13 +96,14 @@ def _run(
     if not finished:
         return 130
     if config.evaluate_seconds:
-        _judge(run, config, settings.game.env, quiet)
+        _judge(run, config, settings, quiet)
     return 0
 
 
-def _judge(run: Run, config: RunnerConfig, env: str, quiet: bool) -> None:
-    """Evaluate the best policy for good, and film it."""
-    player = load_player(run.path, env=env)
+def _judge(run: Run, config: RunnerConfig, settings: Settings, quiet: bool) -> None:
+    """Evaluate the best policy for good, and film it, where it was trained."""
+    env, device = settings.game.env, settings.device
+    player = load_player(run.path, device, env)
     print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
     with Progress(config.final_episodes, quiet=quiet) as progress:
         result = player.evaluate(config.final_episodes, 0, config.final_cap, progress.update)
@@ -110,8 +112,9 @@ def _judge(run: Run, config: RunnerConfig, env: str, quiet: bool) -> None:
     try:
         film(player.pictures(FILM_SECONDS), run.path / "best.mp4", player.settings.game.fps)
         if (run.path / BEST).exists():  # a run that the clock stopped at once has evaluated nothing on its way
-            film_progress(run, env)
+            film_progress(run, device, env)
     except (UserError, EnvFailure, ValueError) as error:  # what was learned is there
         print(f"there is no film: {error}", file=sys.stderr)
     else:
-        print(f"watch it: python play.py {run.path}{naming(env)}   (or open {run.path / 'best.mp4'})", file=sys.stderr)
+        path = shlex.quote(str(run.path))
+        print(f"watch it: python play.py {path}{naming(env)}   (or open {run.path / 'best.mp4'})", file=sys.stderr)

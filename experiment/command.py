@@ -82,11 +82,20 @@ def main_line(main: Callable[[list[str]], int]) -> None:
     except Exception as error:
         from envs.guest import EnvFailure  # only now: importing it takes a while
 
+        if _is_memory(error):
+            print(" ".join(f"error: there is not enough memory for this; {error}".split()), file=sys.stderr)
+            sys.exit(2)
         if not isinstance(error, EnvFailure):
             raise
         print(f"{error.traceback}error: {error}", file=sys.stderr)
         code = 2
     sys.exit(code)
+
+
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out: Python's, NumPy's, or torch's, which has no class of its own for a CPU's."""
+    texts = ("can't allocate memory", "out of memory")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(t in str(error) for t in texts))
 
 
 def _plain(text: str) -> str:

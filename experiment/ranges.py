@@ -15,6 +15,7 @@ AT_MOST_ONE = {
     "gamma", "final_gamma", "gae_lambda", "final_gae_lambda", "q_lambda", "averaging", "epsilon", "importance",
     "tau", "beta1", "exploration_fraction", "exploration_final_eps", "noise", "shift_share", "momentum",
 }  # fmt: skip
+MAY_BE_ENDLESS = {"max_grad_norm", "max_seconds", "checkpoint_seconds", "evaluate_seconds", "env_seconds"}
 
 
 def check(*groups: Any) -> None:
@@ -32,5 +33,9 @@ def check(*groups: Any) -> None:
                 raise UserError(f"--seed must be less than 2^32, not {value}; larger ones are for evaluation")
             if value < 0 or (value == 0 and name not in MAY_BE_ZERO) or value != value:
                 raise UserError(f"{flag} must be {'at least' if name in MAY_BE_ZERO else 'more than'} 0, not {value}")
+            if value == float("inf") and name not in MAY_BE_ENDLESS:
+                raise UserError(f"{flag} must be less than infinity")
+            if isinstance(value, int) and value >= 2**63:
+                raise UserError(f"{flag} must be less than 2^63, not {value}")
             if name in AT_MOST_ONE and value > 1:
                 raise UserError(f"{flag} must be at most 1, not {value}")

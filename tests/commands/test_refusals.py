@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -21,6 +22,10 @@ WRONG_TRAINING = [
     ("ppo --nope 3", "--nope"),
     ("ppo extra", "extra"),
     ("--nope", "--nope"),
+    ("--seed 3 dqn", "comes first", "train.py dqn"),
+    ("ppo --exploration inf", "--exploration", "infinity"),
+    ("ppo --frame-skip 100000000000000000000", "--frame-skip", "2^63"),
+    ("dqn --replay-ratio inf", "--replay-ratio", "infinity"),
     ("dqn --epochs 2", "--epochs"),  # PPO's
     ("ppo --seed x", "--seed", "x"),
     ("ppo --seed 1.5", "--seed", "1.5"),
@@ -137,6 +142,11 @@ WRONG_PLAYING = [
     ("--race run", "--race"),
     ("--race run nowhere", "there is no run nowhere"),
     ("run --overlay smell", "smell", "input, actions, value, maps, eyes, saliency"),
+    ("run --overlay smell --headless", "smell"),
+    ("run --host 0.0.0.0", "--host", "--web"),
+    ("run --seconds 5", "--seconds", "--record"),
+    ("run --episodes 5 --record x.mp4", "--episodes", "--headless"),
+    ("run --headless --score-cap 100000000000000000000", "--score-cap", "2^31"),
     ("run --overlay all,smell --record x.png", "smell"),
     ("--human --preset hard", "hard"),
     ("--human --env-arg theme=noon", "noon"),
@@ -308,3 +318,15 @@ def test_what_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str])
         main_line(look)
     assert stop.value.code == 2
     assert re.fullmatch(r"error: x{5000}: [^\n]+\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("take", [lambda: torch.zeros(2**50), lambda: np.zeros(2**50), lambda: bytearray(2**50)])
+def test_too_little_memory_is_one_line(take: Callable[[], object], capsys: pytest.CaptureFixture[str]) -> None:
+    def main(argv: list[str]) -> int:
+        take()
+        return 0
+
+    with pytest.raises(SystemExit) as stop:
+        main_line(main)
+    assert stop.value.code == 2
+    assert re.fullmatch(r"error: there is not enough memory for this[^\n]*\n", capsys.readouterr().err)

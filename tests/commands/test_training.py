@@ -65,7 +65,7 @@ def test_a_film_tells_how_it_learned(trained: Path, tmp_path: Path) -> None:
     for steps, score in ((64, 0.0), (128, 9.0), (192, 10.0)):
         early = {**meta, "steps": steps, "seconds": 65.0, "evaluation": {**meta["evaluation"], "score_mean": score}}
         keep_stage(run, steps, {key: torch.zeros_like(value) for key, value in policy.items()}, early)
-    film_progress(Run.open(run), "wingbeat/FlappyBird-v0")
+    film_progress(Run.open(run), "cpu", "wingbeat/FlappyBird-v0")
     frames = film_frames(run / "progress.mp4")
     bare = film_frames(run / "best.mp4")
     assert frames[0].shape[0] == 512
