@@ -58,8 +58,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
 
     Attributes:
         over: bool [n], whose episode has ended, so that the next step only resets them.
-        resting: bool [n], False for all after a reset: who is left as it is by `step`, whatever its action, for as long
-            as that is set. What is returned of these means nothing.
+        resting: bool [n], which environments `step` leaves as they are; none after a reset. See `rest`.
 
     info:
         score: float64 [n], the sum of the episode's rewards so far.
@@ -176,12 +175,11 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
             self._begun[1] += int(over.sum())
             for i in np.flatnonzero(over):
                 self._seeds[i], self._scores[i], self._lengths[i] = None, 0.0, 0
-        info: dict[str, Any] = {}
-        if failures:
-            info["interrupted"] = np.zeros(n, np.bool_)
-            for failure in failures:
-                info["interrupted"] |= self._begin_again(failure, out, results)
-        self._lengths += ~(over | resting)
+        interrupted = np.zeros(n, np.bool_)
+        for failure in failures:
+            interrupted |= self._begin_again(failure, out, results)
+        info = {"interrupted": interrupted} if failures else {}
+        self._lengths += ~(over | resting | interrupted)
         self._scores += results.rewards
         rewards, terminated, truncated = results.rewards, results.terminated, results.truncated
         if self._cap is not None:
@@ -190,6 +188,13 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         if self.screen.clip_rewards:
             rewards = np.sign(rewards)
         return out, rewards, terminated, truncated, {"score": self._scores.copy(), **info}
+
+    def rest(self, which: NDArray[np.bool_]) -> None:
+        """Leave these environments, bool [n], as they are from now on until a reset or another call.
+
+        They are not stepped, whatever their actions, and what is returned of them means nothing.
+        """
+        self.resting = which.copy()
 
     def _begin_again(self, failure: Failure, out: NDArray[Any], results: Results) -> NDArray[np.bool_]:
         """Make what is lost anew and begin new episodes with it; returns which environments these are, bool [n].
@@ -213,8 +218,6 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
                 for i in lost:
                     self._seeds[i] = None
                     results.rewards[i], results.terminated[i], results.truncated[i] = 0.0, False, False
-                    # The caller adds 1 for all that were under way.
-                    self._lengths[i] = -1 + (self.over | self.resting)[i]
                 return np.isin(np.arange(self.num_envs), lost)
             last = problem
         self.close()

@@ -299,6 +299,9 @@ class GameVectorEnv(VectorEnv[Any, Any, Any]):
         self._render(self.game.visible(self._states[:-1]), self._rules, self._screen_sheet, frames.reshape(-1), boxes)
         return tuple(frames)
 
+    def rest(self, which: NDArray[np.bool_]) -> None:
+        """Say that these games, bool [n], need not be stepped from now on; ours cost too little to be left out."""
+
     def get_state(self) -> dict[str, NDArray[Any]]:
         """Return all that the future depends on, as plain arrays: `set_state` goes on exactly from here."""
         return {

@@ -72,8 +72,7 @@ def evaluate(
         ended = playing & (terminated | truncated)
         scores[ended] = info["score"][ended]
         playing &= ~ended
-        if hasattr(envs, "resting"):
-            envs.resting = ~playing  # others' environments take time
+        envs.rest(~playing)
         if watch:
             watch(episodes - int(playing.sum()))
     if lost.all():

@@ -95,23 +95,23 @@ def test_who_rests_is_left_as_it_is(workers: int) -> None:
     envs.reset(seed=0)
     actions = np.zeros(2, np.int64)
     envs.step(actions)
-    envs.resting[0] = True
+    envs.rest(np.array([True, False]))
     for t in (2, 3):
         _, rewards, terminated, _, info = envs.step(actions)
         assert rewards.tolist() == [0, -2 * t]
         assert info["score"].tolist() == [-2, -t * (t + 1)]
-    envs.resting[:] = False
+    envs.rest(np.zeros(2, np.bool_))
     for t in (4, 5):
         _, rewards, terminated, *_ = envs.step(actions)
         assert rewards.tolist() == [-2 * (t - 2), -2 * t]
     assert terminated.tolist() == [False, True]
-    envs.resting[1] = True
+    envs.rest(np.array([False, True]))
     assert envs.step(actions)[1].tolist() == [-8, 0]
     assert envs.over.tolist() == [False, True]  # still
-    envs.resting[1] = False
+    envs.rest(np.zeros(2, np.bool_))
     assert envs.step(actions)[1].tolist() == [-10, 0]
     assert envs.step(actions)[1].tolist() == [0, -2]
-    envs.resting[:] = True
+    envs.rest(np.ones(2, np.bool_))
     envs.reset(seed=0)
     assert envs.step(actions)[1].tolist() == [-2, -2]
     envs.close()

@@ -96,7 +96,7 @@ def test_a_game_that_is_cut_off_begins_anew_and_the_others_go_on() -> None:
 def test_nobody_can_rest() -> None:
     envs = games()
     envs.reset(seed=0)
-    envs.resting[1] = True
+    envs.rest(np.array([False, True, False]))
     with pytest.raises(ValueError, match="no game can rest"):
         envs.step(np.zeros(3, np.int64))
 

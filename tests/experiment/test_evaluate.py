@@ -42,6 +42,9 @@ class Scripted:
         Scripted.seeds = list(seed)
         return self._picture(), {}
 
+    def rest(self, which: NDArray[np.bool_]) -> None:
+        assert which.tolist() == (self.ended > 0).tolist()
+
     def step(self, actions: NDArray[np.int64]) -> tuple[Any, ...]:
         first = self.ended == 0
         assert (actions[first] == (np.arange(self.num_envs) + self.steps)[first]).all()
