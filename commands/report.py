@@ -14,12 +14,12 @@ from commands.build import Player
 from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files
-from experiment.charts import learning_curve
+from experiment.curves import read_scores
 from experiment.errors import UserError, explain
 from experiment.evaluate import fresh_seeds
+from experiment.film import film
 from experiment.heat import heat
 from experiment.metrics import read_metrics
-from experiment.pictures import film
 from experiment.report import Moment, Report, page
 from experiment.run import Run
 
@@ -45,7 +45,7 @@ def write_report(path: Path, run: Run, player: Player, result: dict[str, Any], n
     report = Report(name, run.about, result, player.steps, watch=watch)
     if run.metrics.exists():
         report.metrics = read_metrics(run.metrics)
-    if learning_curve(report.metrics) is None:
+    if not any(read_scores(report.metrics)):
         why = "This run's folder has no record of its training"
         if report.metrics:
             why = "The record of its training has no score"

@@ -15,7 +15,7 @@ from envs.guest import EnvFailure, naming
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.evaluate import evaluate, one_line, save_evaluation
-from experiment.pictures import film
+from experiment.film import film
 from experiment.progress import Progress
 from experiment.ranges import check
 from experiment.run import CONFIG, Run

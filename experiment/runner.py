@@ -16,9 +16,9 @@ from torch import Tensor
 
 from envs.guest import EnvFailure
 from experiment import checkpoint, stages
+from experiment.curves import learning_curve
 from experiment.errors import UserError
 from experiment.metrics import Metrics, read_metrics
-from experiment.pictures import learning_curve
 from experiment.policy import Policy
 from experiment.progress import Progress
 from experiment.run import Run

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from envs.guest import naming
 from experiment import checkpoint, files
+from experiment.curves import loss_curve
 from experiment.errors import UserError, explain
 from experiment.metrics import Metrics, read_metrics
-from experiment.pictures import loss_curve
 from experiment.progress import Progress
 from experiment.run import Run
 from experiment.runner import Interruption, seconds_since_start

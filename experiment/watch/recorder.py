@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.pictures import film
+from experiment.film import film
 
 WAITING = 120  # frames; a film that falls behind by more makes the window wait
 
