@@ -15,7 +15,7 @@ from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files
 from experiment.curves import read_scores
-from experiment.errors import UserError, explain
+from experiment.errors import UserError
 from experiment.evaluate import fresh_seeds
 from experiment.film import film
 from experiment.heat import heat
@@ -58,10 +58,8 @@ def write_report(path: Path, run: Run, player: Player, result: dict[str, Any], n
     else:
         if not report.moments:
             report.missing.append("The agent sees numbers and no pixels, so there is no saliency.")
-    with explain(f"write {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            files.write(temporary, page(report))
+    with files.writing(path) as temporary:
+        files.write(temporary, page(report))
 
 
 def _film(player: Player, seed: int, cap: int | None) -> tuple[bytes, NDArray[np.uint8]]:

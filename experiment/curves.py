@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiment import files
-from experiment.errors import explain
 
 BLUE, ORANGE, INK = "#2f6fb0", "#e07b1f", "#333333"
 TIMES = ((3600.0, "hours"), (60.0, "minutes"), (1.0, "seconds"))
@@ -143,10 +142,8 @@ def save_figure(figure: Any, path: Path, dpi: int = 120) -> None:
     Raises:
         UserError: if the disk refuses.
     """
-    with explain(f"write {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            figure.savefig(temporary, dpi=dpi, format="png")
+    with files.writing(path) as temporary:
+        figure.savefig(temporary, dpi=dpi, format="png")
 
 
 def _draw_scores(axes: Any, scores: Scores, across: Callable[[Score], float]) -> None:

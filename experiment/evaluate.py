@@ -1,8 +1,6 @@
 """Honest evaluation: fresh seeds, greedy policy, a stated cap, an interval."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +9,6 @@ from numpy.typing import NDArray
 
 from envs.guest import EnvFailure
 from envs.stack import FrameStack
-from experiment import files
-from experiment.errors import explain
 from experiment.policy import Policy
 
 FRESH = 2**33  # evaluation seeds lie from here on; training draws seeds below 2**32
@@ -92,16 +88,6 @@ def one_line(result: dict[str, Any]) -> str:
             f"; {result['reached_cap']:.0%} of {result['episodes']} episodes reached the cap of {result['score_cap']}"
         )
     return text
-
-
-def save_evaluation(path: Path, result: dict[str, Any]) -> None:
-    """Write an evaluation as JSON, whole or not at all.
-
-    Raises:
-        UserError: if it can't be written.
-    """
-    with explain(f"write {path}"), files.replacing(path) as temporary:
-        files.write(temporary, json.dumps(result, indent=2) + "\n")
 
 
 def summarize(scores: NDArray[np.float64], score_cap: int | None) -> dict[str, Any]:

@@ -4,12 +4,16 @@ All is written under a temporary name next to the goal, put on the disk for good
 What a crash leaves behind begins with `.tmp-` or `.old-`.
 """
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from experiment.errors import explain
 
 TEMPORARY, ASIDE = ".tmp-", ".old-"
 
@@ -56,6 +60,31 @@ def replacing(path: Path) -> Iterator[Path]:
         sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Do as `replacing` does, in a folder that is made if need be, and name the file if that fails.
+
+    Raises:
+        UserError: "cannot write <path>: <the system's words>", for any OSError, inside too.
+    """
+    with explain(f"write {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            yield temporary
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file of indented JSON, which is replaced at once; its folder is made.
+
+    Raises:
+        UserError: as `writing`.
+        TypeError: if JSON can't hold the value; nothing is written then.
+    """
+    text = json.dumps(value, indent=2) + "\n"
+    with writing(path) as temporary:
+        write(temporary, text)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiment import files
-from experiment.errors import UserError, explain
+from experiment.errors import UserError
 
 SUFFIXES = (".mp4", ".gif", ".png")
 
@@ -30,13 +30,11 @@ def film(frames: Iterable[NDArray[np.uint8]], path: Path, fps: int) -> None:
         ValueError: if a frame is not as said above.
     """
     check_film_name(path)
-    with explain(f"write {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            if path.suffix.lower() == ".png":
-                _write_still(frames, temporary)
-            else:
-                _encode(frames, temporary, fps)
+    with files.writing(path) as temporary:
+        if path.suffix.lower() == ".png":
+            _write_still(frames, temporary)
+        else:
+            _encode(frames, temporary, fps)
 
 
 def check_film_name(path: Path) -> None:
