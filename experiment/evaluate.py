@@ -12,6 +12,7 @@ from envs.stack import FrameStack
 from experiment.policy import Policy
 
 FRESH = 2**33  # evaluation seeds lie from here on; training draws seeds below 2**32
+RESAMPLES = 10_000  # of the bootstrap
 
 
 def fresh_seeds(seed: int, episodes: int) -> list[int]:
@@ -103,8 +104,8 @@ def summarize(scores: NDArray[np.float64], score_cap: int | None) -> dict[str, A
     }
 
 
-def bootstrap_interval(values: NDArray[np.float64], resamples: int = 10_000) -> tuple[float, float]:
+def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 95% percentile bootstrap interval of the mean (Efron 1979); the same for the same values."""
-    drawn = np.random.default_rng(0).choice(values, (resamples, len(values)))
+    drawn = np.random.default_rng(0).choice(values, (RESAMPLES, len(values)))
     low, high = np.percentile(drawn.mean(1), [2.5, 97.5])
     return float(low), float(high)

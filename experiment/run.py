@@ -126,10 +126,6 @@ class Run:
         """
         self._lock.acquire()
 
-    def unlock(self) -> None:
-        """Give the folder back before the process ends."""
-        self._lock.release()
-
     def truncate_metrics(self, steps: int) -> None:
         """Drop what was recorded after `steps`, before a checkpoint of that step goes on. Before `Metrics` opens.
 
