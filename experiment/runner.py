@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +134,27 @@ def seconds_since_start() -> float:
     return time.time() - float(psutil.Process(os.getpid()).create_time())
 
 
+def latest_seconds(record: Sequence[dict[str, Any]], saved: float) -> float:
+    """Return how long a run has been trained: until its checkpoint was saved, or longer if its record says so.
+
+    What was measured after the save took time as well.
+    """
+    return max(saved, float(record[-1]["seconds"])) if record else saved
+
+
+def draw_curve(run: Run, draw: Callable[[list[dict[str, Any]], Path, str], None]) -> None:
+    """Draw a run's record into its curve.png; a picture is no reason to lose a run, so a failure is a warning.
+
+    Args:
+        run: which.
+        draw: called with the record, the file and a title; see `experiment.curves`.
+    """
+    try:
+        draw(read_metrics(run.metrics), run.path / "curve.png", run.path.name)
+    except (UserError, OSError, ValueError) as error:
+        print(f"warning: no curve.png: {error}", file=sys.stderr)
+
+
 class Runner:
     """Trains until the steps are done or somebody interrupts, and leaves a run that can go on.
 
@@ -160,8 +181,7 @@ class Runner:
         self.run, self.algorithm, self.total_steps = run, algorithm, total_steps
         self.evaluate, self.config, self.quiet = evaluate, config, quiet
         record = read_metrics(run.metrics) if run.metrics.exists() else []
-        last = float(record[-1]["seconds"]) if record else 0.0  # of an evaluation after the save
-        self._earlier = max(seconds, last)
+        self._earlier = latest_seconds(record, seconds)
         scores = [line["eval/score_mean"] for line in record if "eval/score_mean" in line]
         self._best = max(scores, default=float("-inf"))
 
@@ -207,7 +227,7 @@ class Runner:
             if interruption.asked or algorithm.steps < self.total_steps:
                 why = "stopped" if interruption.asked else "--max-seconds are over"
                 progress.note(f"{why} at {algorithm.steps:,} steps; go on with {self.run.resuming}")
-        self._draw_curve()
+        draw_curve(self.run, learning_curve)
         return not interruption.asked
 
     @contextmanager
@@ -258,9 +278,3 @@ class Runner:
         if result["score_ci95"][1] >= self._best:
             checkpoint.save(self.run.path / BEST, policy, meta)
         progress.update(steps, evaluating=float("nan"), greedy=result["score_mean"], best=self._best)
-
-    def _draw_curve(self) -> None:
-        try:
-            learning_curve(read_metrics(self.run.metrics), self.run.path / "curve.png", self.run.path.name)
-        except (UserError, OSError, ValueError) as error:  # a picture is no reason to lose a run
-            print(f"warning: no curve.png: {error}", file=sys.stderr)
