@@ -28,7 +28,7 @@ class _Plane:
         return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     def draw(self, *inside: Html, across: str, up: str, title: str) -> Html:
-        """Put axes with their names behind what is drawn; the title is what those hear who don't see."""
+        """Put axes with their names behind what is drawn; screen readers read out the title."""
         parts = [element("title", title)]
         for tick in ticks(*self.ys):
             y = self.y(tick)

@@ -97,7 +97,7 @@ class Series:
         return [self._folder / name for name in sorted((name for name in names if name.isdecimal()), key=int)]
 
     def leave(self, wanted: Collection[Path]) -> None:
-        """Delete all but these, and what crashes left. For the process that trains the run.
+        """Delete all but these, and the leftovers of crashes. For the process that trains the run.
 
         Raises:
             OSError: if the disk refuses.
@@ -129,7 +129,7 @@ def latest(run_folder: Path) -> Path:
 
 
 def prune(run_folder: Path, keep: int) -> None:
-    """Delete all but a run's newest checkpoints, and what crashes left. For the process that trains the run.
+    """Delete all but a run's newest checkpoints, and the leftovers of crashes. For the process that trains the run.
 
     Args:
         run_folder: as runs/x.
@@ -149,7 +149,8 @@ def prune(run_folder: Path, keep: int) -> None:
 def rewind(run_folder: Path, steps: int) -> None:
     """Delete a run's checkpoints after `steps`, before training goes on from there.
 
-    They are damaged or belong to a course that is given up; `latest` and `prune` would take them for the newest.
+    They are damaged, or training will take another course than the one that led to them. If they stayed, `latest` and
+    `prune` would take them for the newest.
 
     Raises:
         UserError: if the disk refuses.
@@ -165,7 +166,7 @@ def fit(expected: Mapping[str, torch.Tensor], loaded: Mapping[str, torch.Tensor]
     Args:
         expected: a fresh network's state, for instance.
         loaded: from a checkpoint.
-        what: what they are for, as it begins the message: "the policy".
+        what: the message's first words, which say whose tensors they are, as "the policy".
 
     Raises:
         UserError: naming the first three that differ, both ways.
@@ -188,7 +189,7 @@ def fit(expected: Mapping[str, torch.Tensor], loaded: Mapping[str, torch.Tensor]
 
 
 def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Bring all to the CPU, contiguous, no two in the same memory: what safetensors asks for."""
+    """Bring all to the CPU, contiguous, no two in the same memory, as safetensors demands."""
     result, seen = {}, set()
     for key, tensor in tensors.items():
         plain = tensor.detach().cpu().contiguous()

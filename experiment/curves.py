@@ -91,7 +91,7 @@ def learning_curve(metrics: Sequence[dict[str, Any]], path: Path, title: str) ->
 
 
 def loss_curve(metrics: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Draw the loss against what was learned from.
+    """Draw the loss against the pictures learned from so far.
 
     Args:
         metrics: as `read_metrics` returns them. The line is `train/loss`, the points are `eval/loss`.
@@ -147,7 +147,7 @@ def save_figure(figure: Any, path: Path, dpi: int = 120) -> None:
 
 
 def _draw_scores(axes: Any, scores: Scores, across: Callable[[Score], float]) -> None:
-    """Draw scores from left to right by what `across` makes of each."""
+    """Draw scores; `across` gives the place of each from left to right."""
     training, evaluations = scores
     if training:
         xs, ys = [across(score) for score in training], [score.mean for score in training]

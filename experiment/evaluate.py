@@ -36,7 +36,7 @@ def evaluate(
 
     Args:
         make_envs: called with num_envs and score_cap; returns the vector env, which may have played before.
-        policy: who plays; greedy if the result is to be.
+        policy: chooses the actions. The result is that of a greedy policy only if this one is greedy.
         frames: frames in a stack.
         episodes: number of episodes.
         seed: evaluations of different seeds share no episode.

@@ -1,7 +1,7 @@
 """Files and folders written so that a crash or a power cut leaves the old one or the new one, never a half.
 
 All is written under a temporary name next to the goal, put on the disk for good (fsync), then renamed.
-What a crash leaves behind begins with `.tmp-` or `.old-`.
+The names of a crash's leftovers begin with `.tmp-` or `.old-`.
 """
 
 import json
@@ -89,7 +89,7 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextmanager
 def making_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; what was put there appears as `path`, whole.
+    """Yield an empty temporary folder, which is renamed to `path` when all is in it.
 
     Raises:
         OSError: if `path` is taken by then (errno ENOTEMPTY or EEXIST), besides the system's other errors.

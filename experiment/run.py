@@ -127,7 +127,7 @@ class Run:
         self._lock.acquire()
 
     def truncate_metrics(self, steps: int) -> None:
-        """Drop what was recorded after `steps`, before a checkpoint of that step goes on. Before `Metrics` opens.
+        """Drop the lines recorded after `steps`, when a checkpoint of that step is taken up. Before `Metrics` opens.
 
         Raises:
             UserError: if the record is damaged or can't be written.

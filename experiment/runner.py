@@ -24,7 +24,7 @@ from experiment.progress import Progress
 from experiment.run import Run
 
 BEST = "best"  # the checkpoint of the best evaluation, beside checkpoints/
-PACE = 4.0  # an evaluation that took long is waited for again at least this many times as long
+PACE = 4.0  # after an evaluation, the next begins at least this many times as long later as that one took
 
 
 @dataclass
@@ -64,10 +64,10 @@ class Trainee(Protocol):
 
 
 class Algorithm(Trainee, Protocol):
-    """What learns to play.
+    """An algorithm that learns to play.
 
     Attributes:
-        policy: what has been learned, as it is evaluated. Its tensors in `state_dict` begin with "average".
+        policy: the one that is evaluated and kept. Its tensors in `state_dict` begin with "average".
     """
 
     policy: Policy
@@ -137,7 +137,7 @@ def seconds_since_start() -> float:
 def latest_seconds(record: Sequence[dict[str, Any]], saved: float) -> float:
     """Return how long a run has been trained: until its checkpoint was saved, or longer if its record says so.
 
-    What was measured after the save took time as well.
+    An evaluation after the save, for instance, took time that only the record has.
     """
     return max(saved, float(record[-1]["seconds"])) if record else saved
 
@@ -160,10 +160,11 @@ class Runner:
 
     Args:
         run: the run's folder, locked.
-        algorithm: what learns.
+        algorithm: the one that is trained.
         total_steps: when to stop.
-        evaluate: called with (episodes, score cap, who is told how many have ended); returns `evaluate`'s result.
-        config: what happens on the way.
+        evaluate: called with (episodes, score cap, a function to call with how many episodes have ended); returns
+            what `experiment.evaluate.evaluate` does.
+        config: settings.
         seconds: spent in earlier sessions of this run.
         quiet: no progress line.
     """
@@ -213,7 +214,7 @@ class Runner:
                     self._log(metrics, numbers | {"train/steps_per_second": speed})
                 progress.update(algorithm.steps, score=numbers["train/score"])
                 if now - saved >= config.checkpoint_seconds:
-                    self.save()  # first: whoever stops it while it evaluates may not wait
+                    self.save()  # before the evaluation: a person may kill the run during that
                     saved = time.monotonic()
                 if config.evaluate_seconds and now >= due:
                     with self._saved_on_failure():
@@ -232,7 +233,7 @@ class Runner:
 
     @contextmanager
     def _saved_on_failure(self) -> Iterator[None]:
-        """Save if an environment fails in here: what it broke off is dropped, and what was learned before is kept."""
+        """Save if an environment fails in here; only the rollout or evaluation that it broke off is lost."""
         try:
             yield
         except EnvFailure as failure:

@@ -12,7 +12,7 @@ from experiment import checkpoint
 from experiment.errors import UserError, explain
 
 FOLDER = "stages"
-MOST = 16  # kept; of more, one goes where they lie closest
+MOST = 16  # stages kept; with one more, the one whose neighbours are closest to each other goes
 
 
 def keep_stage(run: Path, steps: int, policy: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -49,7 +49,7 @@ def rewind(run: Path, steps: int) -> None:
 
 
 def choose(run: Path) -> list[Path]:
-    """Choose what tells of the way: the first stage, and the one that came nearest to half of the best's score."""
+    """Choose the stages for a film: the first, and the one whose score is nearest to half way from its to the best."""
     scores: dict[Path, float] = {}
     for path in _of(run).all():
         try:
