@@ -119,7 +119,7 @@ def _check(command: Play) -> None:
         raise UserError("--web shows the window in a browser; leave --headless, --json, --record and --report away")
     person = command.human or command.versus
     if command.record:
-        from experiment.pictures import check_film_name
+        from experiment.film import check_film_name
 
         check_film_name(command.record)
     if command.report and Path(command.report).suffix.lower() not in (".html", ".htm"):
@@ -288,7 +288,7 @@ def _report(command: Play) -> int:
 
 def _record_bare(command: Play) -> int:
     """Film the game alone, as it is."""
-    from experiment.pictures import film
+    from experiment.film import film
 
     player = _load(command.run, command)
     pictures = player.pictures(command.seconds, command.seed, command.score_cap or None)
@@ -300,7 +300,7 @@ def _record_bare(command: Play) -> int:
 
 def _record(command: Play, director: Any) -> int:
     """Film what the window would show."""
-    from experiment.pictures import film
+    from experiment.film import film
     from experiment.watch.director import film_frames
 
     assert command.record is not None

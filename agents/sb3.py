@@ -30,7 +30,7 @@ from agents.state import (
 )
 from envs import GameVectorEnv
 from experiment import files
-from experiment.errors import UserError, explain
+from experiment.errors import UserError
 from experiment.policy import Thought
 from perception import Encoder
 
@@ -284,7 +284,7 @@ class SB3(ABC):
         Raises:
             UserError: if the disk refuses.
         """
-        with explain(f"write {folder / ZIP}"), files.replacing(folder / ZIP) as temporary:
+        with files.writing(folder / ZIP) as temporary:
             self.model.save(temporary)
 
     def _note(self, local: dict[str, Any], _: dict[str, Any]) -> bool:

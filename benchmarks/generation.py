@@ -196,7 +196,7 @@ def main(argv: list[str]) -> int:
                 panel(frame, [f"nearest: {distance:.1f} off"])
                 for frame, distance in zip(near.numpy(), distances, strict=False)
             ]
-    with explain(f"write {settings.out}"), files.replacing(settings.out) as temporary:
+    with files.writing(settings.out) as temporary:
         Image.fromarray(tile(panels, COLUMNS)).save(temporary, format="png")
     if settings.json:
         about = {"benchmark": "generation", "machine": machine("torch"), "pictures": settings.pictures}

@@ -267,17 +267,11 @@ def draw(answer: dict[str, Any], moments: Moments, maps: dict[str, Tensor], path
     Raises:
         UserError: if the file can't be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from experiment import files
-    from experiment.errors import explain
+    from experiment.curves import BLUE, INK, ORANGE, new_figure, save_figure
     from experiment.heat import heat
-    from experiment.pictures import BLUE, INK, ORANGE
 
     shown = [0, len(moments.pictures) // 2] if moments.pictures else []  # of the first game: it glides, it flaps
-    figure = Figure(figsize=(12, 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12, 3.4)
     ratios = [3.0] + [1.0] * len(shown) * (1 + len(maps))
     curves, *places = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False)[0]
     across = [100 * share for share in SHARES]
@@ -304,10 +298,7 @@ def draw(answer: dict[str, Any], moments: Moments, maps: dict[str, Tensor], path
         axes.imshow(picture)
         axes.set_title(title, fontsize=9, color=INK)
         axes.axis("off")
-    with explain(f"write {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            figure.savefig(temporary, dpi=130, format="png")
+    save_figure(figure, path, dpi=130)
 
 
 def main(argv: list[str]) -> int:

@@ -11,7 +11,7 @@ from PIL import Image
 from commands.build import Player, load_player
 from experiment import checkpoint, files
 from experiment.errors import explain
-from experiment.pictures import film
+from experiment.film import film
 from experiment.run import Run
 from experiment.runner import BEST
 from experiment.stages import choose, leave

@@ -14,12 +14,12 @@ from commands.build import Player
 from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files
-from experiment.charts import learning_curve
-from experiment.errors import UserError, explain
+from experiment.curves import read_scores
+from experiment.errors import UserError
 from experiment.evaluate import fresh_seeds
+from experiment.film import film
 from experiment.heat import heat
 from experiment.metrics import read_metrics
-from experiment.pictures import film
 from experiment.report import Moment, Report, page
 from experiment.run import Run
 
@@ -45,7 +45,7 @@ def write_report(path: Path, run: Run, player: Player, result: dict[str, Any], n
     report = Report(name, run.about, result, player.steps, watch=watch)
     if run.metrics.exists():
         report.metrics = read_metrics(run.metrics)
-    if learning_curve(report.metrics) is None:
+    if not any(read_scores(report.metrics)):
         why = "This run's folder has no record of its training"
         if report.metrics:
             why = "The record of its training has no score"
@@ -58,10 +58,8 @@ def write_report(path: Path, run: Run, player: Player, result: dict[str, Any], n
     else:
         if not report.moments:
             report.missing.append("The agent sees numbers and no pixels, so there is no saliency.")
-    with explain(f"write {path}"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            files.write(temporary, page(report))
+    with files.writing(path) as temporary:
+        files.write(temporary, page(report))
 
 
 def _film(player: Player, seed: int, cap: int | None) -> tuple[bytes, NDArray[np.uint8]]:

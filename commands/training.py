@@ -13,10 +13,10 @@ from commands.build import Settings, load_player, make_algorithm, parse_runner
 from commands.eyes import take_encoder
 from commands.progress_film import film_progress
 from envs.guest import EnvFailure, naming
-from experiment import checkpoint
+from experiment import checkpoint, files
 from experiment.errors import UserError
-from experiment.evaluate import evaluate, one_line, save_evaluation
-from experiment.pictures import film
+from experiment.evaluate import evaluate, one_line
+from experiment.film import film
 from experiment.progress import Progress
 from experiment.ranges import check
 from experiment.run import CONFIG, Run
@@ -107,7 +107,7 @@ def _judge(run: Run, config: RunnerConfig, settings: Settings, quiet: bool) -> N
     print(f"evaluating the best policy over {config.final_episodes} fresh episodes", file=sys.stderr)
     with Progress(config.final_episodes, quiet=quiet) as progress:
         result = player.evaluate(config.final_episodes, 0, config.final_cap, progress.update)
-    save_evaluation(run.path / "evaluation.json", result)
+    files.write_json(run.path / "evaluation.json", result)
     print(one_line(result), file=sys.stderr)
     try:
         film(player.pictures(FILM_SECONDS), run.path / "best.mp4", player.settings.game.fps)

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
+from experiment.curves import read_scores, time_unit
 from experiment.html import Html, element, join
-from experiment.pictures import TIMES
 
 WIDTH, HEIGHT = 640.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 14.0, 40.0  # margins
@@ -28,7 +28,7 @@ class _Plane:
         return HEIGHT - BOTTOM - (value - low) / (high - low) * (HEIGHT - TOP - BOTTOM)
 
     def draw(self, *inside: Html, across: str, up: str, title: str) -> Html:
-        """Put axes with their names behind what is drawn; the title is what those hear who don't see."""
+        """Put axes with their names behind what is drawn; screen readers read out the title."""
         parts = [element("title", title)]
         for tick in ticks(*self.ys):
             y = self.y(tick)
@@ -71,7 +71,7 @@ def histogram(scores: Sequence[float], cap: float | None) -> Html:
 
 
 def learning_curve(metrics: Sequence[dict[str, Any]]) -> Html | None:
-    """Draw scores against the time of training, as `experiment.pictures.learning_curve` does.
+    """Draw scores against the time of training, as `experiment.curves.learning_curve` does.
 
     Args:
         metrics: as `read_metrics` returns them.
@@ -79,23 +79,17 @@ def learning_curve(metrics: Sequence[dict[str, Any]]) -> Html | None:
     Returns:
         the chart; None if there is nothing to draw.
     """
-    trained = [(line["seconds"], line["train/score"]) for line in metrics if line.get("train/score") is not None]
-    judged = [line for line in metrics if line.get("eval/score_mean") is not None]
-    if not trained and not judged:
+    scores, (second, unit) = read_scores(metrics), time_unit(metrics)
+    if not any(scores):
         return None
+    heights = [height for score in chain(*scores) for height in (score.low, score.mean, score.high)]
     longest = max(line["seconds"] for line in metrics)
-    second, unit = next((one for one in TIMES if longest >= 3 * one[0]), TIMES[-1])
-    points = [
-        (line["seconds"], line["eval/score_mean"], *(line.get("eval/score_ci95") or [line["eval/score_mean"]] * 2))
-        for line in judged
-    ]
-    heights = [score for _, score in trained] + [value for _, *values in points for value in values]
     plane = _Plane((0, longest / second), (min(0.0, *heights), max(1.0, *heights)))
     drawn = []
-    if trained:
-        path = " ".join(f"{plane.x(seconds / second):.1f},{plane.y(score):.1f}" for seconds, score in trained)
-        drawn.append(element("polyline", points=path, class_="line"))
-    for seconds, mean, low, high in points:
+    if scores.training:
+        points = " ".join(f"{plane.x(one.seconds / second):.1f},{plane.y(one.mean):.1f}" for one in scores.training)
+        drawn.append(element("polyline", points=points, class_="line"))
+    for _, seconds, mean, low, high in scores.evaluations:
         x = plane.x(seconds / second)
         drawn.append(element("line", x1=x, x2=x, y1=plane.y(low), y2=plane.y(high), class_="whisker"))
         note = element("title", f"{mean:.1f} ({low:.1f} to {high:.1f})")
@@ -105,7 +99,7 @@ def learning_curve(metrics: Sequence[dict[str, Any]]) -> Html | None:
         element("span", "training", class_="key line"),
         element("span", "evaluation, 95% interval", class_="key dot"),
     ]
-    return join(chart, element("p", *key[: 1 + bool(points)], class_="keys"))
+    return join(chart, element("p", *key[: 1 + bool(scores.evaluations)], class_="keys"))
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from experiment import files
 from experiment.errors import UserError, explain
 
 TENSORS, HEAD = "state.safetensors", "state.json"
+FOLDER = "checkpoints"  # in a run's
 FORMAT, VERSION = "wingbeat checkpoint", 1
 
 
@@ -72,24 +73,63 @@ def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise _damaged(folder, f"{TENSORS}: {error}") from error
 
 
+class Series:
+    """The checkpoints in one folder, named by their steps.
+
+    One that a crash left aside while it was being replaced counts as well, under its own name; `load` finds it.
+
+    Args:
+        folder: as runs/x/checkpoints; it may be missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def at(self, steps: int) -> Path:
+        """Where the checkpoint after so many steps belongs."""
+        return self._folder / f"{steps:09d}"
+
+    def all(self) -> list[Path]:
+        """List them, oldest first, sound or not."""
+        if not self._folder.is_dir():
+            return []
+        names = {path.name.removeprefix(files.ASIDE) for path in self._folder.iterdir() if path.is_dir()}
+        return [self._folder / name for name in sorted((name for name in names if name.isdecimal()), key=int)]
+
+    def leave(self, wanted: Collection[Path]) -> None:
+        """Delete all but these, and the leftovers of crashes. For the process that trains the run.
+
+        Raises:
+            OSError: if the disk refuses.
+        """
+        for folder in self.all():
+            kept = folder in wanted
+            if folder.exists() or not kept:
+                files.discard(files.aside(folder))  # first, or it would stand in for the other
+            if not kept:
+                files.discard(folder)
+        for leftover in self._folder.glob(f"{files.TEMPORARY}*"):
+            shutil.rmtree(leftover)
+
+
 def latest(run_folder: Path) -> Path:
     """Find a run's newest sound checkpoint; a damaged one is passed over with a warning on standard error.
 
     Raises:
         UserError: if there is none.
     """
-    for folder in reversed(_all(run_folder)):
+    for folder in reversed(_of(run_folder).all()):
         try:
             _read(folder)
         except UserError as error:
             print(f"warning: {error}; going back to the one before it", file=sys.stderr)
         else:
             return folder
-    raise UserError(f"there is no sound checkpoint in {run_folder / 'checkpoints'}; train this run anew")
+    raise UserError(f"there is no sound checkpoint in {run_folder / FOLDER}; train this run anew")
 
 
 def prune(run_folder: Path, keep: int) -> None:
-    """Delete all but a run's newest checkpoints, and what crashes left. For the process that trains the run.
+    """Delete all but a run's newest checkpoints, and the leftovers of crashes. For the process that trains the run.
 
     Args:
         run_folder: as runs/x.
@@ -102,28 +142,22 @@ def prune(run_folder: Path, keep: int) -> None:
     if keep < 1:
         raise ValueError(f"keep must be at least 1, not {keep}")
     with explain(f"delete old checkpoints in {run_folder}"):
-        everything = _all(run_folder)
-        for folder in everything[:-keep]:
-            _delete(folder)
-        for folder in everything[-keep:]:
-            if folder.exists():
-                files.discard(files.aside(folder))
-        for leftover in (run_folder / "checkpoints").glob(f"{files.TEMPORARY}*"):
-            shutil.rmtree(leftover)
+        series = _of(run_folder)
+        series.leave(series.all()[-keep:])
 
 
 def rewind(run_folder: Path, steps: int) -> None:
     """Delete a run's checkpoints after `steps`, before training goes on from there.
 
-    They are damaged or belong to a course that is given up; `latest` and `prune` would take them for the newest.
+    They are damaged, or training will take another course than the one that led to them. If they stayed, `latest` and
+    `prune` would take them for the newest.
 
     Raises:
         UserError: if the disk refuses.
     """
     with explain(f"delete later checkpoints in {run_folder}"):
-        for folder in _all(run_folder):
-            if int(folder.name) > steps:
-                _delete(folder)
+        series = _of(run_folder)
+        series.leave([folder for folder in series.all() if int(folder.name) <= steps])
 
 
 def fit(expected: Mapping[str, torch.Tensor], loaded: Mapping[str, torch.Tensor], what: str) -> None:
@@ -132,7 +166,7 @@ def fit(expected: Mapping[str, torch.Tensor], loaded: Mapping[str, torch.Tensor]
     Args:
         expected: a fresh network's state, for instance.
         loaded: from a checkpoint.
-        what: what they are for, as it begins the message: "the policy".
+        what: the message's first words, which say whose tensors they are, as "the policy".
 
     Raises:
         UserError: naming the first three that differ, both ways.
@@ -155,7 +189,7 @@ def fit(expected: Mapping[str, torch.Tensor], loaded: Mapping[str, torch.Tensor]
 
 
 def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Bring all to the CPU, contiguous, no two in the same memory: what safetensors asks for."""
+    """Bring all to the CPU, contiguous, no two in the same memory, as safetensors demands."""
     result, seen = {}, set()
     for key, tensor in tensors.items():
         plain = tensor.detach().cpu().contiguous()
@@ -166,18 +200,8 @@ def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return result
 
 
-def _delete(folder: Path) -> None:
-    files.discard(files.aside(folder))  # first, or it would stand in for the other
-    files.discard(folder)
-
-
-def _all(run_folder: Path) -> list[Path]:
-    """List a run's checkpoints, oldest first, sound or not."""
-    folder = run_folder / "checkpoints"
-    if not folder.is_dir():
-        return []
-    names = {path.name.removeprefix(files.ASIDE) for path in folder.iterdir() if path.is_dir()}
-    return [folder / name for name in sorted((name for name in names if name.isdecimal()), key=int)]
+def _of(run_folder: Path) -> Series:
+    return Series(run_folder / FOLDER)
 
 
 def _read(folder: Path) -> tuple[bytes, dict[str, Any]]:

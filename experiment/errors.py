@@ -1,4 +1,4 @@
-"""What can go wrong for a user, said so that the user can mend it."""
+"""Errors that a user can mend, each told in one line that says how."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,8 +1,6 @@
 """Honest evaluation: fresh seeds, greedy policy, a stated cap, an interval."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +9,10 @@ from numpy.typing import NDArray
 
 from envs.guest import EnvFailure
 from envs.stack import FrameStack
-from experiment import files
-from experiment.errors import explain
 from experiment.policy import Policy
 
 FRESH = 2**33  # evaluation seeds lie from here on; training draws seeds below 2**32
+RESAMPLES = 10_000  # of the bootstrap
 
 
 def fresh_seeds(seed: int, episodes: int) -> list[int]:
@@ -39,7 +36,7 @@ def evaluate(
 
     Args:
         make_envs: called with num_envs and score_cap; returns the vector env, which may have played before.
-        policy: who plays; greedy if the result is to be.
+        policy: chooses the actions. The result is that of a greedy policy only if this one is greedy.
         frames: frames in a stack.
         episodes: number of episodes.
         seed: evaluations of different seeds share no episode.
@@ -93,16 +90,6 @@ def one_line(result: dict[str, Any]) -> str:
     return text
 
 
-def save_evaluation(path: Path, result: dict[str, Any]) -> None:
-    """Write an evaluation as JSON, whole or not at all.
-
-    Raises:
-        UserError: if it can't be written.
-    """
-    with explain(f"write {path}"), files.replacing(path) as temporary:
-        files.write(temporary, json.dumps(result, indent=2) + "\n")
-
-
 def summarize(scores: NDArray[np.float64], score_cap: int | None) -> dict[str, Any]:
     """Reduce scores, float [episodes], to a mean with its interval and the share that reached the cap."""
     return {
@@ -116,8 +103,8 @@ def summarize(scores: NDArray[np.float64], score_cap: int | None) -> dict[str, A
     }
 
 
-def bootstrap_interval(values: NDArray[np.float64], resamples: int = 10_000) -> tuple[float, float]:
+def bootstrap_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """Return the 95% percentile bootstrap interval of the mean (Efron 1979); the same for the same values."""
-    drawn = np.random.default_rng(0).choice(values, (resamples, len(values)))
+    drawn = np.random.default_rng(0).choice(values, (RESAMPLES, len(values)))
     low, high = np.percentile(drawn.mean(1), [2.5, 97.5])
     return float(low), float(high)

@@ -1,15 +1,19 @@
 """Files and folders written so that a crash or a power cut leaves the old one or the new one, never a half.
 
 All is written under a temporary name next to the goal, put on the disk for good (fsync), then renamed.
-What a crash leaves behind begins with `.tmp-` or `.old-`.
+The names of a crash's leftovers begin with `.tmp-` or `.old-`.
 """
 
+import json
 import os
 import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from experiment.errors import explain
 
 TEMPORARY, ASIDE = ".tmp-", ".old-"
 
@@ -59,8 +63,33 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[Path]:
+    """Do as `replacing` does, in a folder that is made if need be, and name the file if that fails.
+
+    Raises:
+        UserError: "cannot write <path>: <the system's words>", for any OSError, inside too.
+    """
+    with explain(f"write {path}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            yield temporary
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file of indented JSON, which is replaced at once; its folder is made.
+
+    Raises:
+        UserError: as `writing`.
+        TypeError: if JSON can't hold the value; nothing is written then.
+    """
+    text = json.dumps(value, indent=2) + "\n"
+    with writing(path) as temporary:
+        write(temporary, text)
+
+
+@contextmanager
 def making_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty temporary folder; what was put there appears as `path`, whole.
+    """Yield an empty temporary folder, which is renamed to `path` when all is in it.
 
     Raises:
         OSError: if `path` is taken by then (errno ENOTEMPTY or EEXIST), besides the system's other errors.

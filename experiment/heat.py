@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 COLD, HOT = np.array([224.0, 90.0, 20.0]), np.array([255.0, 240.0, 150.0])
-DIM, GRAY, LIFT = 0.55, 0.75, 0.5  # what is left of the picture's light, how gray it gets, and what lifts faint places
+DIM, GRAY = 0.55, 0.75  # share of the picture's light that is left, and how gray it gets
+LIFT = 0.5  # exponent of the glow; below 1 it lifts faint places
 
 
 def heat(picture: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -54,12 +54,6 @@ class FolderLock:
             os.write(descriptor, f"{os.getpid()}\n".encode())
             self._descriptor = descriptor
 
-    def release(self) -> None:
-        """Let others have it; nothing happens if this object doesn't hold it."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
 
 def lock(descriptor: int) -> None:
     """Take the lock on an open file; the system lets go of it when the file is closed.

@@ -1,4 +1,4 @@
-"""On what and how a run was made: versions, computer, command. Kept with every run so that it can be made again."""
+"""How a run was made: versions, computer, command. Kept with every run so that it can be made again."""
 
 import platform
 import subprocess
@@ -63,7 +63,7 @@ def _commit() -> str | None:
     root = Path(__file__).resolve().parents[1]
     if not (root / ".git").exists():  # installed: a .git further up would be somebody else's
         return None
-    # What could wait for another git's lock is left out; this takes milliseconds.
+    # Without optional locks, for which git might wait for another git, this takes milliseconds.
     return _output(
         "git", "--no-optional-locks", "-C", str(root),
         "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*",
@@ -71,7 +71,7 @@ def _commit() -> str | None:
 
 
 def _output(*command: str) -> str | None:
-    """What a short command prints, or None if it fails."""
+    """Run a short command; returns its output, or None if it fails."""
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=2, check=True)
     except (OSError, subprocess.SubprocessError):

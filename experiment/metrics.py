@@ -122,7 +122,7 @@ def truncate(path: Path, steps: int) -> None:
         UserError: as `read_metrics`, or if the disk refuses.
     """
     kept = b"".join(text for line, text in _lines(path) if line["steps"] <= steps)
-    with explain(f"write {path}"), files.replacing(path) as temporary:
+    with files.writing(path) as temporary:
         files.write(temporary, kept)
 
 

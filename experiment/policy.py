@@ -1,4 +1,4 @@
-"""Who chooses the actions, as whoever plays, judges or shows an agent asks it."""
+"""The contract between agents, which choose actions, and the code that plays, judges or shows them."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Thought(NamedTuple):
-    """What a policy makes of n observations: the actions it ranks first, and why.
+    """A policy's answer to n observations: the actions it ranks first, and why.
 
     Attributes:
         actions: int64 [n], the best ones.

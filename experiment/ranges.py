@@ -1,4 +1,4 @@
-"""Which numbers of the command line can be meant, whatever they are for."""
+"""Bounds of the numbers that the command line takes: which may be zero, and which are at most one."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ MAY_BE_ENDLESS = {"max_grad_norm", "max_seconds", "checkpoint_seconds", "evaluat
 
 
 def check(*groups: Any) -> None:
-    """Refuse what can't be meant, before anything is made.
+    """Refuse settings that are out of bounds, before anything is made.
 
     Raises:
         UserError: naming the flag.

@@ -18,14 +18,14 @@ from experiment.html import Html, data_uri, element, join
 from experiment.report_style import STYLE
 
 Picture = NDArray[np.uint8]
-# What a browser may do with the page: show what is in it. Nothing is fetched and nothing runs.
+# A browser may show what the page itself holds; it fetches nothing and runs nothing.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:"
 JPEG_QUALITY = 88
 
 
 @dataclass
 class Moment:
-    """A decision, and what it hung on.
+    """A decision, and maps of the pixels that it hung on.
 
     Attributes:
         action: what the agent chose, in words.
@@ -52,7 +52,7 @@ class Report:
         poster: the film's first picture.
         moments: decisions with their saliency.
         watch: the words of the command that shows the agent.
-        missing: what this run has not, a sentence each.
+        missing: sentences, each about something that can't be shown of this run.
     """
 
     name: str

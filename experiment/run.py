@@ -47,7 +47,7 @@ class Run:
             TypeError: if the config holds something that JSON can't.
         """
         about = {"format": FORMAT, "version": VERSION, "config": config, **machine.describe()}
-        text = _text(about)
+        text = json.dumps(about, indent=2, default=_jsonable) + "\n"
         with explain(f"make the run's folder {out or RUNS / default_name}"):
             path = next((path for path in ([out] if out else _names(default_name)) if _make(path, text)), None)
         if path is None:
@@ -102,8 +102,7 @@ class Run:
             UserError: if config.json can't be written; it is as it was then.
         """
         self.config["total_steps"] = total_steps
-        with explain(f"write {self.path / CONFIG}"), files.replacing(self.path / CONFIG) as temporary:
-            files.write(temporary, _text(self.about))
+        files.write_json(self.path / CONFIG, self.about)
 
     @property
     def checkpoints(self) -> Path:
@@ -127,12 +126,8 @@ class Run:
         """
         self._lock.acquire()
 
-    def unlock(self) -> None:
-        """Give the folder back before the process ends."""
-        self._lock.release()
-
     def truncate_metrics(self, steps: int) -> None:
-        """Drop what was recorded after `steps`, before a checkpoint of that step goes on. Before `Metrics` opens.
+        """Drop the lines recorded after `steps`, when a checkpoint of that step is taken up. Before `Metrics` opens.
 
         Raises:
             UserError: if the record is damaged or can't be written.
@@ -144,10 +139,6 @@ class Run:
 def run_folder(path: Path) -> Path:
     """Return the run's folder that a path is or lies in, as a checkpoint's does; the path itself if there is none."""
     return next((folder for folder in (path, *path.parents[:2]) if (folder / CONFIG).is_file()), path)
-
-
-def _text(about: dict[str, Any]) -> str:
-    return json.dumps(about, indent=2, default=_jsonable) + "\n"
 
 
 def _names(name: str) -> Iterator[Path]:

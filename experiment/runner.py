@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +16,15 @@ from torch import Tensor
 
 from envs.guest import EnvFailure
 from experiment import checkpoint, stages
+from experiment.curves import learning_curve
 from experiment.errors import UserError
 from experiment.metrics import Metrics, read_metrics
-from experiment.pictures import learning_curve
 from experiment.policy import Policy
 from experiment.progress import Progress
 from experiment.run import Run
 
 BEST = "best"  # the checkpoint of the best evaluation, beside checkpoints/
-PACE = 4.0  # an evaluation that took long is waited for again at least this many times as long
+PACE = 4.0  # after an evaluation, the next begins at least this many times as long later as that one took
 
 
 @dataclass
@@ -64,10 +64,10 @@ class Trainee(Protocol):
 
 
 class Algorithm(Trainee, Protocol):
-    """What learns to play.
+    """An algorithm that learns to play.
 
     Attributes:
-        policy: what has been learned, as it is evaluated. Its tensors in `state_dict` begin with "average".
+        policy: the one that is evaluated and kept. Its tensors in `state_dict` begin with "average".
     """
 
     policy: Policy
@@ -134,15 +134,37 @@ def seconds_since_start() -> float:
     return time.time() - float(psutil.Process(os.getpid()).create_time())
 
 
+def latest_seconds(record: Sequence[dict[str, Any]], saved: float) -> float:
+    """Return how long a run has been trained: until its checkpoint was saved, or longer if its record says so.
+
+    An evaluation after the save, for instance, took time that only the record has.
+    """
+    return max(saved, float(record[-1]["seconds"])) if record else saved
+
+
+def draw_curve(run: Run, draw: Callable[[list[dict[str, Any]], Path, str], None]) -> None:
+    """Draw a run's record into its curve.png; a picture is no reason to lose a run, so a failure is a warning.
+
+    Args:
+        run: which.
+        draw: called with the record, the file and a title; see `experiment.curves`.
+    """
+    try:
+        draw(read_metrics(run.metrics), run.path / "curve.png", run.path.name)
+    except (UserError, OSError, ValueError) as error:
+        print(f"warning: no curve.png: {error}", file=sys.stderr)
+
+
 class Runner:
     """Trains until the steps are done or somebody interrupts, and leaves a run that can go on.
 
     Args:
         run: the run's folder, locked.
-        algorithm: what learns.
+        algorithm: the one that is trained.
         total_steps: when to stop.
-        evaluate: called with (episodes, score cap, who is told how many have ended); returns `evaluate`'s result.
-        config: what happens on the way.
+        evaluate: called with (episodes, score cap, a function to call with how many episodes have ended); returns
+            what `experiment.evaluate.evaluate` does.
+        config: settings.
         seconds: spent in earlier sessions of this run.
         quiet: no progress line.
     """
@@ -160,8 +182,7 @@ class Runner:
         self.run, self.algorithm, self.total_steps = run, algorithm, total_steps
         self.evaluate, self.config, self.quiet = evaluate, config, quiet
         record = read_metrics(run.metrics) if run.metrics.exists() else []
-        last = float(record[-1]["seconds"]) if record else 0.0  # of an evaluation after the save
-        self._earlier = max(seconds, last)
+        self._earlier = latest_seconds(record, seconds)
         scores = [line["eval/score_mean"] for line in record if "eval/score_mean" in line]
         self._best = max(scores, default=float("-inf"))
 
@@ -193,7 +214,7 @@ class Runner:
                     self._log(metrics, numbers | {"train/steps_per_second": speed})
                 progress.update(algorithm.steps, score=numbers["train/score"])
                 if now - saved >= config.checkpoint_seconds:
-                    self.save()  # first: whoever stops it while it evaluates may not wait
+                    self.save()  # before the evaluation: a person may kill the run during that
                     saved = time.monotonic()
                 if config.evaluate_seconds and now >= due:
                     with self._saved_on_failure():
@@ -207,12 +228,12 @@ class Runner:
             if interruption.asked or algorithm.steps < self.total_steps:
                 why = "stopped" if interruption.asked else "--max-seconds are over"
                 progress.note(f"{why} at {algorithm.steps:,} steps; go on with {self.run.resuming}")
-        self._draw_curve()
+        draw_curve(self.run, learning_curve)
         return not interruption.asked
 
     @contextmanager
     def _saved_on_failure(self) -> Iterator[None]:
-        """Save if an environment fails in here: what it broke off is dropped, and what was learned before is kept."""
+        """Save if an environment fails in here; only the rollout or evaluation that it broke off is lost."""
         try:
             yield
         except EnvFailure as failure:
@@ -258,9 +279,3 @@ class Runner:
         if result["score_ci95"][1] >= self._best:
             checkpoint.save(self.run.path / BEST, policy, meta)
         progress.update(steps, evaluating=float("nan"), greedy=result["score_mean"], best=self._best)
-
-    def _draw_curve(self) -> None:
-        try:
-            learning_curve(read_metrics(self.run.metrics), self.run.path / "curve.png", self.run.path.name)
-        except (UserError, OSError, ValueError) as error:  # a picture is no reason to lose a run
-            print(f"warning: no curve.png: {error}", file=sys.stderr)

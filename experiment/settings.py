@@ -1,4 +1,4 @@
-"""Settings from the disk: a dataclass from what `asdict` and JSON made of it."""
+"""Settings from the disk: dataclasses that were written by `asdict` and JSON, read back."""
 
 from dataclasses import fields
 from types import UnionType
@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args, get_origin
 
 
 def read(cls: Any, values: dict[str, Any]) -> Any:
-    """Build a dataclass of numbers, texts, switches and lists of texts; what is missing has its default.
+    """Build a dataclass of numbers, texts, switches and lists of texts; missing ones get their defaults.
 
     Raises:
         TypeError: if something is missing, unknown or of another type, naming it.

@@ -14,12 +14,12 @@ from experiment.evaluate import fresh_seeds
 from experiment.policy import Policy
 
 Look = Callable[[Any, Tensor], NDArray[Any] | None]
-"""What is to be seen of an agent besides its answers: (policy, [1, frames, height, width]) to an array, or nothing."""
+"""Shows something of an agent's inside: (policy, observations [1, frames, height, width]) to an array, or None."""
 
 
 @dataclass(frozen=True, eq=False)
 class Decision:
-    """What an agent saw at one of its decisions, and what it made of it.
+    """One decision of an agent: the observation, and its answers.
 
     Attributes:
         observation: uint8 or float32 [frames, height, width], the whole stack, oldest frame first.
@@ -27,7 +27,7 @@ class Decision:
         preferences: float32 [actions]; None if it does not tell.
         probable: the preferences are probabilities; otherwise values of the actions.
         value: discounted rewards to come; None if it does not tell.
-        looks: what else was asked for, by name; see `Look`.
+        looks: results of the looks that were asked for, by name; see `Look`.
     """
 
     observation: NDArray[Any]
@@ -47,11 +47,11 @@ class Moment:
         score: of this episode.
         over: the episode ends with this frame.
         frame: frames since the start.
-        steps: decisions so far; frames, if nobody but a person plays.
+        steps: decisions so far; frames, if only a person plays.
         decision: the agent's newest; None before the first and without an agent.
-        decided: it is of this very moment.
-        action: what was done.
-        by_hand: a person did it.
+        decided: the agent decided at this very moment; otherwise `decision` is an earlier one.
+        action: the one taken in this frame.
+        by_hand: a person took it.
     """
 
     picture: NDArray[np.uint8]
@@ -100,7 +100,7 @@ class Episode:
 
         Args:
             hand: a person's action; None leaves it to the agent, which decides in any case.
-            looks: what else is asked of the network at a decision.
+            looks: called at a decision; their results come with it.
 
         Raises:
             ValueError: without either.
@@ -143,7 +143,7 @@ class Episode:
         return self.look(decision, looks) if looks else decision
 
     def look(self, decision: Decision, looks: Mapping[str, Look]) -> Decision:
-        """Return the newest decision with what is to be seen of the agent by these looks."""
+        """Return a decision, the newest, with the results of these looks in place of its own."""
         seen = torch.from_numpy(decision.observation[None])
         return replace(decision, looks={name: look(self._policy, seen) for name, look in looks.items()})
 

@@ -3,17 +3,16 @@
 runs/x/stages/000065536/ ...    checkpoints of the policy alone, one an evaluation
 """
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from experiment import checkpoint, files
+from experiment import checkpoint
 from experiment.errors import UserError, explain
 
 FOLDER = "stages"
-MOST = 16  # kept; of more, one goes where they lie closest
+MOST = 16  # stages kept; with one more, the one whose neighbours are closest to each other goes
 
 
 def keep_stage(run: Path, steps: int, policy: dict[str, Tensor], meta: dict[str, Any]) -> None:
@@ -22,8 +21,9 @@ def keep_stage(run: Path, steps: int, policy: dict[str, Tensor], meta: dict[str,
     Raises:
         UserError: if the disk refuses.
     """
-    checkpoint.save(run / FOLDER / f"{steps:09d}", policy, meta)
-    stages = _all(run)
+    series = _of(run)
+    checkpoint.save(series.at(steps), policy, meta)
+    stages = series.all()
     if len(stages) > MOST:
         dense = min(range(1, MOST), key=lambda i: int(stages[i + 1].name) - int(stages[i - 1].name))
         leave(run, stages[:dense] + stages[dense + 1 :])
@@ -36,11 +36,7 @@ def leave(run: Path, wanted: list[Path]) -> None:
         UserError: if the disk refuses.
     """
     with explain(f"delete old stages in {run}"):
-        for path in _all(run):
-            if path not in wanted:
-                files.discard(path)
-        for leftover in (run / FOLDER).glob(f"{files.TEMPORARY}*"):
-            shutil.rmtree(leftover)
+        _of(run).leave(wanted)
 
 
 def rewind(run: Path, steps: int) -> None:
@@ -49,13 +45,13 @@ def rewind(run: Path, steps: int) -> None:
     Raises:
         UserError: if the disk refuses.
     """
-    leave(run, [path for path in _all(run) if int(path.name) <= steps])
+    leave(run, [path for path in _of(run).all() if int(path.name) <= steps])
 
 
 def choose(run: Path) -> list[Path]:
-    """Choose what tells of the way: the first stage, and the one that came nearest to half of the best's score."""
+    """Choose the stages for a film: the first, and the one whose score is nearest to half way from its to the best."""
     scores: dict[Path, float] = {}
-    for path in _all(run):
+    for path in _of(run).all():
         try:
             scores[path] = float(checkpoint.load(path)[1]["evaluation"]["score_mean"])
         except (UserError, KeyError, TypeError):  # damaged; it is for a film, no more
@@ -68,6 +64,5 @@ def choose(run: Path) -> list[Path]:
     return [first] if middle is None else [first, middle]
 
 
-def _all(run: Path) -> list[Path]:
-    folder = run / FOLDER
-    return sorted(path for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+def _of(run: Path) -> checkpoint.Series:
+    return checkpoint.Series(run / FOLDER)

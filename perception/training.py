@@ -6,7 +6,6 @@ the steps so far, so a resumed run goes on to the last bit.
 
 import json
 import math
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -21,12 +20,12 @@ from torch import Tensor, nn
 
 from envs.guest import naming
 from experiment import checkpoint, files
-from experiment.errors import UserError, explain
+from experiment.curves import loss_curve
+from experiment.errors import explain
 from experiment.metrics import Metrics, read_metrics
-from experiment.pictures import loss_curve
 from experiment.progress import Progress
 from experiment.run import Run
-from experiment.runner import Interruption, seconds_since_start
+from experiment.runner import Interruption, draw_curve, latest_seconds, seconds_since_start
 from perception.dataset import Batch, Dataset, Split
 from perception.encoder import Encoder
 from perception.saving import FOLDER, save_encoder
@@ -195,6 +194,8 @@ class Trainer:
 
     def train(self, resumed: bool = False) -> bool:
         """Train until the pictures or the time are over, or somebody interrupts; returns whether nobody did."""
+        if resumed and self.run.metrics.exists():
+            self._earlier = latest_seconds(read_metrics(self.run.metrics), self._earlier)
         saved = logged = time.monotonic()
         recent: list[dict[str, float]] = []
         with (
@@ -220,10 +221,7 @@ class Trainer:
                 named = naming(self.data.about["env"])
                 why = "stopped" if interruption.asked else "--max-seconds are over"
                 progress.note(f"{why} at {self.steps:,} pictures; go on with {self.run.resuming}{named}")
-        try:
-            loss_curve(read_metrics(self.run.metrics), self.run.path / "curve.png", self.run.path.name)
-        except UserError as error:  # a picture is no reason to lose a run
-            print(f"warning: no curve.png: {error}", file=sys.stderr)
+        draw_curve(self.run, loss_curve)
         return not interruption.asked
 
     def judge(self) -> dict[str, float]:

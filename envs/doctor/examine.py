@@ -21,6 +21,7 @@ HASH_SEEDS = ("1", "4321")  # of the two processes whose episodes are compared
 STARTING = "starting Python"
 START = 60.0  # seconds for Python and the imports on a busy machine
 GRACE = 5.0  # seconds for a process that was told to stop
+TAIL = 1 << 16  # bytes of what it wrote to standard error that are looked at
 
 
 @dataclass
@@ -149,10 +150,10 @@ class Child:
             process.wait(GRACE)
 
 
-def tail(file: IO[bytes], size: int = 1 << 16) -> str:
+def tail(file: IO[bytes]) -> str:
     """Return the end of a file as text."""
     file.seek(0, os.SEEK_END)
-    file.seek(max(0, file.tell() - size))
+    file.seek(max(0, file.tell() - TAIL))
     return file.read().decode("utf-8", "replace")
 
 

@@ -30,12 +30,12 @@ from experiment.watch.paint import (
 from experiment.watch.panels import COLORS, PANELS, draw_lines
 from experiment.watch.scene import Scene, Seat, Signs, Told
 
-HEIGHT = 512.0  # units; those of a game of this height are its pixels
-WIDEST = 640.0  # that a game gets
+HEIGHT = 512.0  # units; a game of this height has one unit a pixel
+WIDEST = 640.0  # units; no game gets more
 SIDE = 288.0  # width of a side panel
 MARGIN, GAP = 16.0, 12.0
 HEAD, FOOT = 126.0, 30.0  # of a panel
-KEPT = 4  # painted overlays that are kept until the next decision, for two games and a film of another size
+KEPT = 4  # painted overlays in the cache: two games, each in the window's size and in a film's
 STRETCH = 1.3  # how much taller than they like overlays get where there is room
 
 
@@ -53,7 +53,7 @@ def compose(scene: Scene, scale: float) -> Canvas:
     """Paint a scene.
 
     Args:
-        scene: what is to be seen.
+        scene: all that is painted.
         scale: pixels a unit; the picture has `size_of(scene)` units.
     """
     canvas = Canvas(*size_of(scene), scale)

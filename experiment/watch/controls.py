@@ -1,4 +1,4 @@
-"""What keys do: the state of whoever watches, apart from the window and from the games."""
+"""The keys and the state that they set, such as paused or recording, apart from the window and from the games."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,14 +23,14 @@ OVERLAY_KEYS = {overlay.key: name for name, overlay in OVERLAYS.items()}
 
 
 class Controls:
-    """Keys struck, and what follows.
+    """Takes keys and keeps the state that they have set.
 
     Attributes:
         left: to be closed.
         paused: the games stand still.
         steps: frames to go on nevertheless.
         speed: times the games' own.
-        overlays: names of what is shown.
+        overlays: names in `OVERLAYS` of those that are shown.
         saliency: the name of the saliency map that is chosen, "" for none.
         by_hand: a person plays.
         recording: a film is being made.
@@ -127,7 +127,7 @@ class Controls:
 
     @property
     def waiting(self) -> bool:
-        """One of the game's keys has been struck, and nobody has asked for it yet."""
+        """One of the game's keys has been struck, and `hand` has not been asked for it yet."""
         return self._struck is not None
 
     def hush(self) -> None:
@@ -140,7 +140,7 @@ class Controls:
         self.steps, self.wish = 0, ""
 
     def signs(self, banner: str, note: str, game_keys: Sequence[tuple[str, str]] = ()) -> Signs:
-        """Return what the window says besides the scene; the game's keys stand in the list while a person plays."""
+        """Return the window's own words over the scene; the game's keys stand in the list while a person plays."""
         status = []
         if self.recording:
             status.append("rec")

@@ -1,4 +1,4 @@
-"""Who plays, which episode, and what of it is to be seen: all but the window and the clock."""
+"""Lets agents and a person play episodes and makes scenes of them; knows neither the window nor the clock."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from experiment.watch.scene import PAST, USUAL, Scene, Seat
 
 @dataclass
 class Contender:
-    """Who plays.
+    """A player: an agent, or a person.
 
     Attributes:
         name: of the run, or "you".
@@ -39,10 +39,10 @@ class Director:
     """Plays one episode after the other, each contender in a game of its own, all of the same seed.
 
     Attributes:
-        overlays: names in `OVERLAYS` of what is shown.
+        overlays: names in `OVERLAYS` of those that are shown.
         saliency: the name of the map that "saliency" shows, "" for none.
         by_hand: a person plays the first contender's game.
-        note: a line about what has happened, "" if nothing has.
+        note: a line about the newest event, as a newer policy; "" if there is none.
         scores: lines of a person's best games.
         fps: frames a second at which a person watches.
         keys: the action of each of the game's own keys.
@@ -119,7 +119,7 @@ class Director:
         """Go on by a frame in every game that is not over.
 
         Args:
-            hand: what a person does; counts only `by_hand`.
+            hand: a person's action; counts only `by_hand`.
         """
         for i, (contender, episode) in enumerate(zip(self.contenders, self._episodes, strict=True)):
             if episode.moment.over:
@@ -140,13 +140,13 @@ class Director:
         }
 
     def look_again(self) -> None:
-        """See once more what the agents have seen last, with the overlays of now."""
+        """Look once more at the agents' last decisions, with the overlays that are chosen now."""
         for i, (contender, episode, past) in enumerate(zip(self.contenders, self._episodes, self._pasts, strict=True)):
             if past:
                 self._pasts[i] = (*past[:-1], episode.look(past[-1], self._looks(contender)))
 
     def scene(self) -> Scene:
-        """Return what is to be seen now; it does not change when the games go on."""
+        """Return the scene of this moment; it does not change when the games go on."""
         seats = tuple(
             Seat(
                 name=contender.name,

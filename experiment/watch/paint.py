@@ -1,4 +1,4 @@
-"""What pictures are painted with: a canvas in units that don't depend on its size, letters, lines and colours.
+"""Painting: a canvas in units that don't depend on its size, letters, lines and colours.
 
 Everything is drawn at the size at which it is shown, so that letters and lines are crisp at any scale. Needs no
 display. The letters are DejaVu Sans, which comes with matplotlib, whatever fonts a machine has.
@@ -31,7 +31,7 @@ TEAL: Color = (86, 202, 214)
 GOLD: Color = (255, 200, 92)
 CORAL: Color = (255, 122, 102)
 SMOOTHING = 2  # times the size at which curves are drawn before they are reduced
-LAYER: Final = "BGRA"  # bytes of a canvas: what has others is laid over it eight times as slowly
+LAYER: Final = "BGRA"  # order of a canvas's bytes; a surface with another is laid over it eight times as slowly
 LETTERS = 400  # rendered words that are kept
 
 
@@ -56,7 +56,7 @@ def _font(pixels: int, bold: bool) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=LETTERS)
 def _word(text: str, pixels: int, bold: bool, color: Color) -> Any:
-    """Letters on nothing. Pillow's, for pygame's fonts must not be used after any `pygame.quit`, whoever calls it."""
+    """Letters on nothing, by Pillow: pygame's fonts must not be used after a `pygame.quit`, and games may call that."""
     font = _font(pixels, bold)
     size = max(1, math.ceil(font.getlength(text))), sum(font.getmetrics())
     mask = Image.new("L", size)
@@ -120,7 +120,7 @@ class Canvas:
             color: of the letters.
             bold: fat letters.
             anchor: "left", "center" or "right".
-            room: units; what is longer is cut and ends in an ellipsis.
+            room: units; a longer line is cut and ends in an ellipsis.
 
         Returns:
             its width in units.
@@ -149,7 +149,7 @@ class Canvas:
         """Show a picture, uint8 [height, width, 3], as large as fits the box, in its middle; returns where.
 
         Args:
-            picture: what to show.
+            picture: the one to show.
             box: where.
             smooth: mix neighbours where pixels don't come out even; otherwise each keeps its edges.
         """
@@ -165,7 +165,7 @@ class Canvas:
         return where.x / self.scale, where.y / self.scale, where.width / self.scale, where.height / self.scale
 
     def lay(self, surface: Any, box: Box) -> None:
-        """Lay what was painted before over the picture, its upper left corner in the box's."""
+        """Lay a painted surface over the picture, its upper left corner in the box's."""
         self.surface.blit(surface, self.pixels(box))
 
     def curve(self, points: Sequence[tuple[float, float]], box: Box, color: Color, back: Color, base: float) -> None:
@@ -175,7 +175,7 @@ class Canvas:
             points: (x, y) within 0 and 1, y upwards, from left to right.
             box: where.
             color: of the line.
-            back: what is behind.
+            back: colour of the background.
             base: y to which the light reaches.
         """
         place = self.pixels(box)
@@ -230,7 +230,7 @@ def heat(strength: NDArray[np.float32], size: tuple[int, int], color: Color) -> 
 
     Args:
         strength: float32 [height, width], from 0, where nothing glows, to 1.
-        size: width and height in pixels of what is painted.
+        size: width and height in pixels of the result.
         color: that glows.
     """
     height, width = strength.shape

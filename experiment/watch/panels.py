@@ -11,7 +11,7 @@ from experiment.watch.paint import CARD, DIM, GOLD, INK, LINE, NIGHT, TEAL, Box,
 from experiment.watch.scene import PAST, Told
 
 TITLE = 17.0  # units above each overlay
-MOST_ROWS = 6  # actions that are shown; with more, those liked best
+MOST_ROWS = 6  # actions that are shown; of more, those that the agent prefers
 NAMES, NUMBERS = 56.0, 40.0  # units left and right of the bars
 SLOTS = 76  # columns of an action's past
 
@@ -110,7 +110,7 @@ def draw_value(canvas: Canvas, box: Box, told: Told, color: Color) -> None:
 
 
 def draw_maps(canvas: Canvas, box: Box, told: Told, color: Color) -> None:
-    """What each channel of the first convolution answers, all on one scale."""
+    """The output of each channel of the first convolution, all on one scale."""
     maps = told.past[-1].looks.get("maps") if told.past else None
     if maps is None:
         seen = bool(told.past) and "maps" in told.past[-1].looks
@@ -129,7 +129,7 @@ def draw_maps(canvas: Canvas, box: Box, told: Told, color: Color) -> None:
 
 
 def draw_eyes(canvas: Canvas, box: Box, told: Told, color: Color) -> None:
-    """What the encoder's own decoder makes of the features: a picture drawn again, or sprites found."""
+    """The output of the encoder's own decoder: a picture drawn from the features, or the sprites found in them."""
     place = draw_title(canvas, box, "encoder tells", "drawn from its features")
     drawn = told.past[-1].looks.get("eyes") if told.past else None
     if drawn is not None:

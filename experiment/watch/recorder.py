@@ -1,4 +1,4 @@
-"""A film made while someone watches: frames go into it from another thread's hands, as they come."""
+"""A film made while someone watches: one thread adds frames, another encodes them."""
 
 import queue
 import threading
@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiment.pictures import film
+from experiment.film import film
 
 WAITING = 120  # frames; a film that falls behind by more makes the window wait
 
@@ -52,7 +52,7 @@ class Recorder:
             film(frames, self.path, fps)
         except Exception as error:  # whatever it is, the window goes on
             self._error = error
-            for _ in frames:  # whoever adds frames must not wait for ever; nobody waits after the last
+            for _ in frames:  # take the rest, or `add` would wait for ever in front of a full queue
                 pass
 
     def _given(self) -> Iterator[NDArray[np.uint8]]:

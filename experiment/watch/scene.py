@@ -1,4 +1,4 @@
-"""What is to be seen at one moment, as plain data: all that a picture is composed of."""
+"""Scenes: plain data of one moment, all that a picture is composed of."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +10,10 @@ PAST = 124  # decisions that are kept to be shown
 
 
 class Overlay(NamedTuple):
-    """What can be shown besides the game.
+    """Something that can be shown besides the game.
 
     Attributes:
-        key: that shows and hides it.
+        key: shows and hides it.
         about: what it is, for the list of keys.
     """
 
@@ -33,7 +33,7 @@ USUAL = frozenset({"input", "actions", "value"})
 
 
 class Told(NamedTuple):
-    """What an agent has told in this episode: all that overlays show.
+    """An agent's decisions in this episode: all that overlays show.
 
     Attributes:
         actions: their names.
@@ -97,13 +97,13 @@ class Scene:
 
 @dataclass(frozen=True)
 class Signs:
-    """What only the window shows, over the picture; it is in no film.
+    """The window's own words over the picture; they are in no film.
 
     Attributes:
         banner: a line over the games.
         status: short words at the foot, as "paused".
         note: a line at the foot, instead of them.
-        keys: the list of keys, if it is shown: what each does.
+        keys: the list of keys with what each does; empty if it is not shown.
     """
 
     banner: str = ""

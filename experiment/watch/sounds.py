@@ -73,7 +73,7 @@ class Sounds:
 
 
 class NoSounds(Sounds):
-    """Silence that nobody need be told of, where who watches is not where the sounds would be."""
+    """Plays nothing: the person watches from another machine, so a missing sound device is not worth a note either."""
 
     def __init__(self) -> None:
         self.silent = False

@@ -30,7 +30,7 @@ from experiment.watch.pace import Pace
 from experiment.watch.paint import Canvas
 
 QUALITY = 88  # of the JPEGs
-PATIENCE = 0.25  # seconds after which a viewer who shows nothing is looked after again
+PATIENCE = 0.25  # seconds to wait for a viewer or a picture before looking whether the viewer has left
 PAGE = Path(__file__).with_name("web.html")
 SECRET = "token"
 
@@ -159,7 +159,7 @@ class Browser:
         finally:
             left.set()
             self._viewers.discard(connection)
-            for key in held:  # nobody is there any more to let go of it
+            for key in held:  # the viewer that held it can't let go of it any more
                 self._moved.put((key, False))
             sender.join()
 
@@ -198,7 +198,7 @@ def _is_local(host: str) -> bool:
 
 
 def _key(message: Any) -> tuple[str, bool]:
-    """Read a viewer's message; "" for what is no key, or would close the game for all."""
+    """Read a viewer's message, a key and whether it is down; ("", False) if it is none, or closes the game for all."""
     try:
         told = json.loads(message)
         key, down = told["key"], told["down"]

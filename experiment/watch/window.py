@@ -1,4 +1,4 @@
-"""The window: shows composed pictures sixty times a second, whatever the network takes, and hands keys on."""
+"""The window: shows composed pictures sixty times a second, however slow the network is, and hands keys on."""
 
 import sys
 import time
@@ -31,7 +31,7 @@ class Window:
 
     Attributes:
         screen: pygame's surface.
-        driver: SDL's name of what shows it; "dummy" shows it to nobody.
+        driver: SDL's name of the display that shows it; "dummy" shows it to nobody.
         wait: waits for the next picture's turn; returns the seconds since the last one's.
 
     Raises:
@@ -90,9 +90,9 @@ class Viewing:
     The games are played by another thread, a few frames at a time; this one shows the newest and takes keys.
 
     Attributes:
-        scene: what is shown.
-        window: where; a `Window` or what can stand for one, as `experiment.watch.web.Browser`.
-        controls: what the keys have set.
+        scene: the one that is shown.
+        window: a `Window`, or something with the same methods, as `experiment.watch.web.Browser`.
+        controls: the state that keys have set.
 
     Args:
         director: of the games; its overlays are taken over.
@@ -169,7 +169,7 @@ class Viewing:
         return 0
 
     def _ask(self, seconds: float) -> None:
-        """Have the games go on, if it is time and nobody is at it."""
+        """Let the worker go on with the games, if it is time and it is idle."""
         controls, over = self.controls, self._over
         if not controls.paused and self._begun and not over:
             self._owed += seconds * self._director.fps * controls.speed
@@ -179,7 +179,7 @@ class Viewing:
         mine_over = self.scene.seats[0].moment.over
         if self._person and mine_over:
             if self._ended < BREATH:
-                self.controls.hush()  # what was struck before anyone could see the end was not meant for the next game
+                self.controls.hush()  # struck before the person could see the end: not meant for the next game
             self._ended += seconds
         if self._job is not None:
             return
@@ -228,7 +228,7 @@ class Viewing:
         return scenes
 
     def _collect(self) -> None:
-        """Take what has been played; every frame of it is filmed and heard, the last one shown."""
+        """Take the frames that the worker has played: all are filmed and heard, the last is shown."""
         if self._job is None or not self._job.done():
             return
         scenes, self._job = self._job.result(), None

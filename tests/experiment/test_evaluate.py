@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from envs import FLAPPY_BIRD, AdaptedVectorEnv, GameVectorEnv
 from envs.guest import EnvFailure
-from experiment.evaluate import bootstrap_interval, evaluate, one_line, save_evaluation
+from experiment import files
+from experiment.evaluate import bootstrap_interval, evaluate, one_line
 from experiment.policy import Plain
 from experiment.show import show
 
@@ -199,7 +200,7 @@ def test_words_and_file(tmp_path: Path) -> None:
     low, high = result["score_ci95"]
     assert one_line(result) == f"score 3.4 (95% interval {low:.1f} to {high:.1f}), median 2"
     assert low < 3.4 < high
-    save_evaluation(tmp_path / "evaluation.json", result)
+    files.write_json(tmp_path / "evaluation.json", result)
     assert json.loads((tmp_path / "evaluation.json").read_text()) == {**result, "score_ci95": [low, high]}
     assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,12 +136,12 @@ input()
 def test_one_process_trains_at_a_time(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "x", {}, "ppo")
     run.lock()  # has it already
-    second = Run.open(tmp_path / "x")  # looking is allowed
     with pytest.raises(UserError, match=f"process {os.getpid()} is training"):
-        second.lock()
-    run.unlock()
+        Run.open(tmp_path / "x").lock()  # looking is allowed
+    shutil.copytree(tmp_path / "x", tmp_path / "y")  # which nobody has locked
+    second = Run.open(tmp_path / "y")
     other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "x")],
+        [sys.executable, "-c", HOLD, str(tmp_path / "y")],
         cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     try:
@@ -150,9 +151,9 @@ def test_one_process_trains_at_a_time(tmp_path: Path) -> None:
             second.lock()
         other.send_signal(signal.SIGKILL)  # no chance to tidy up
         other.wait()
-        (tmp_path / "x" / ".lock").write_text("12345678901234567890\n")  # whatever is there
+        (tmp_path / "y" / ".lock").write_text("12345678901234567890\n")  # whatever is there
         second.lock()
-        assert (tmp_path / "x" / ".lock").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / "y" / ".lock").read_text() == f"{os.getpid()}\n"
     finally:
         other.kill()
         other.communicate()

@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from experiment import checkpoint, runner
+from experiment.errors import UserError
 from experiment.metrics import Metrics, read_metrics
 from experiment.progress import Progress
 from experiment.run import Run
-from experiment.runner import BEST, Interruption, Runner, RunnerConfig
+from experiment.runner import BEST, Interruption, Runner, RunnerConfig, draw_curve
 
 
 class Algorithm:
@@ -193,3 +194,19 @@ def test_a_curve_that_can_not_be_drawn_is_no_failure(tmp_path: Path, capsys: pyt
     (run.path / "curve.png").mkdir()
     assert Runner(run, Counts(Clock()), 3, lambda *args: {}, RunnerConfig(evaluate_seconds=0.0), quiet=True).train()
     assert "warning: no curve.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [UserError("the disk is full"), OSError("no fonts"), ValueError("no such font")])
+def test_whatever_fails_in_drawing_a_curve_is_a_warning(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    run = Run.create(tmp_path / "run", {}, "x")
+    with Metrics(run.path) as metrics:
+        metrics.write({"steps": 1, "seconds": 2.0})
+
+    def draw(record: list[dict[str, Any]], path: Path, title: str) -> None:
+        assert (record, path, title) == ([{"steps": 1, "seconds": 2.0}], run.path / "curve.png", "run")
+        raise error
+
+    draw_curve(run, draw)
+    assert capsys.readouterr().err == f"warning: no curve.png: {error}\n"

@@ -59,3 +59,19 @@ def test_what_came_after_goes_when_a_run_goes_back(tmp_path: Path) -> None:
     keep(tmp_path, {10: 2.0, 20: 30.0, 30: 61.0})
     rewind(tmp_path, 20)
     assert kept(tmp_path) == [10, 20]
+
+
+def test_they_are_in_order_of_their_steps_not_of_their_letters(tmp_path: Path) -> None:
+    keep(tmp_path, {999_999_999: 2.0, 1_000_000_000: 30.0, 1_000_000_001: 61.0})
+    assert names(choose(tmp_path)) == [999_999_999, 1_000_000_000]
+
+
+def test_what_a_crash_left_aside_is_a_stage_and_goes_as_one(tmp_path: Path) -> None:
+    keep(tmp_path, {10: 2.0, 20: 30.0, 30: 61.0})
+    for name in ("000000010", "000000030"):
+        (tmp_path / FOLDER / name).rename(tmp_path / FOLDER / f".old-{name}")
+    assert names(choose(tmp_path)) == [10, 20]
+    rewind(tmp_path, 20)
+    assert sorted(path.name for path in (tmp_path / FOLDER).iterdir()) == [".old-000000010", "000000020"]
+    leave(tmp_path, [tmp_path / FOLDER / "000000020"])
+    assert kept(tmp_path) == [20]

@@ -15,7 +15,7 @@ import torch
 from commands.pretraining import make_trainer
 from experiment import checkpoint
 from experiment.errors import UserError
-from experiment.metrics import read_metrics
+from experiment.metrics import Metrics, read_metrics
 from experiment.run import Run
 from perception import EncoderSpec, load_encoder, make_encoder, save_encoder
 from perception.build import WAYS, EncoderSettings, config_of, make_way
@@ -256,3 +256,16 @@ def test_what_was_learned_is_saved_before_it_is_validated(
     with pytest.raises(KeyboardInterrupt):
         trainer.train()
     assert checkpoint.load(checkpoint.latest(tmp_path / "run"))[1]["steps"] == 128
+
+
+def test_the_record_of_a_resumed_run_goes_on_after_what_was_measured_since_the_save(
+    data: Dataset, tmp_path: Path
+) -> None:
+    trainer = make("encoder-random", data, tmp_path / "run", 64)
+    with Metrics(trainer.run.path) as metrics:
+        metrics.write({"steps": 0, "seconds": 5000.0, "eval/loss": 1.0})
+    trainer.train(resumed=True)
+    first, *later = read_metrics(trainer.run.metrics)
+    assert first["seconds"] == 5000.0
+    assert all(5000.0 < line["seconds"] < 10_000.0 for line in later)
+    assert later

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from experiment.errors import UserError
-from experiment.lock import FolderLock
+from experiment.lock import lock
 from experiment.watch import bests as module
 from experiment.watch.bests import KEPT, Bests, data_folder, lines
 
@@ -75,11 +76,11 @@ def test_a_lock_is_waited_for_and_one_left_behind_is_no_trap(tmp_path: Path, mon
     monkeypatch.setattr("experiment.watch.bests.PATIENCE", 0.05)
     (tmp_path / "best.lock").touch()
     assert Bests(tmp_path / "best.json").add("bird", game(1)) == 1
-    other = FolderLock(tmp_path / "best.lock")  # the same lock as two processes would take, by two descriptors
-    other.acquire()
+    other = os.open(tmp_path / "best.lock", os.O_RDWR)  # the same lock as two processes would take, by two descriptors
+    lock(other)
     with pytest.raises(UserError, match="this one is not kept"):
         Bests(tmp_path / "best.json").add("bird", game(2))
-    other.release()
+    os.close(other)
     assert Bests(tmp_path / "best.json").add("bird", game(2)) == 1
 
 
