@@ -35,7 +35,7 @@ class DBNConfig:
     """times that pictures are made again from hidden units, to learn from the difference (contrastive divergence)"""
 
 
-class Machine(nn.Module):
+class RBM(nn.Module):
     """A restricted Boltzmann machine.
 
     Args:
@@ -66,7 +66,7 @@ class Machine(nn.Module):
         return v if self.pixels else v.sigmoid()
 
 
-def contrastive_divergence(machine: Machine, v: Tensor, chain: int) -> tuple[Tensor, Tensor]:
+def contrastive_divergence(machine: RBM, v: Tensor, chain: int) -> tuple[Tensor, Tensor]:
     """Return L = mean_i F(v_i) - F(v'_i), whose gradient is that of CD-k, and v', what is made of v.
 
     Args:
@@ -103,7 +103,7 @@ class DBN(Way):
         freeze(encoder)  # its weights are the machines', which learn in a way of their own
         self._layers = [part for part in encoder.body.modules() if isinstance(part, nn.Linear)]
         self.machines = nn.ModuleList(
-            Machine(layer.in_features, layer.out_features, k == 0) for k, layer in enumerate(self._layers)
+            RBM(layer.in_features, layer.out_features, k == 0) for k, layer in enumerate(self._layers)
         )
 
     @property
@@ -149,9 +149,9 @@ class DBN(Way):
         """Whose turn it is."""
         return min(int(self.progress * len(self.machines)), len(self.machines) - 1)
 
-    def _machine(self, k: int) -> Machine:
+    def _machine(self, k: int) -> RBM:
         machine = self.machines[k]
-        assert isinstance(machine, Machine)
+        assert isinstance(machine, RBM)
         return machine
 
     def _visible(self, observations: Tensor) -> Tensor:
