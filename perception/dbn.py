@@ -30,7 +30,7 @@ class DBNConfig:
     """Settings of the DBN."""
 
     pixel_noise: float = 0.5
-    """standard deviation s of pixels in the first machine's energy, once they are centred and scaled"""
+    """standard deviation s of pixels in the first machine's energy, once they are centered and scaled"""
     chain: int = 1
     """times that pictures are made again from hidden units, to learn from the difference (contrastive divergence)"""
 
@@ -155,7 +155,7 @@ class DBN(Way):
         return machine
 
     def _visible(self, observations: Tensor) -> Tensor:
-        """Return halved pictures, centred and scaled, [batch, pixels]."""
+        """Return halved pictures, centered and scaled, [batch, pixels]."""
         scaled = (observations.float() - self.encoder.mean) * self.encoder.scale
         return F.avg_pool2d(scaled, 2).flatten(1)
 

@@ -1,7 +1,7 @@
 """Sprites found as points (CenterNet, Zhou et al. 2019): targets, boxes from predictions, average precision.
 
 The picture is seen as a grid of cells of STRIDE pixels. A class has a heatmap with a peak in the cell of each
-sprite's centre; there, four more maps tell the centre's place within the cell and the box's width and height, in cells.
+sprite's center; there, four more maps tell the center's place within the cell and the box's width and height, in cells.
 """
 
 from typing import NamedTuple
@@ -20,10 +20,10 @@ class Targets(NamedTuple):
     """What a detector should say.
 
     Attributes:
-        heat: float [batch, classes, rows, columns], 1 at centres and falling off around them.
+        heat: float [batch, classes, rows, columns], 1 at centers and falling off around them.
         center: bool [batch, sprites], where there is a sprite.
         cell: int64 [batch, sprites], its cell, row * columns + column.
-        box: float [batch, sprites, 4]: the centre's place in its cell (x, y), width and height, in cells.
+        box: float [batch, sprites, 4]: the center's place in its cell (x, y), width and height, in cells.
         label: int64 [batch, sprites], its class; -1 where there is none.
     """
 

@@ -57,7 +57,7 @@ class Encoder(nn.Module):
 
     Args:
         spec: what it is made for.
-        body: maps a float tensor [batch, frames, height, width], centred and scaled, to [batch, feature_dim].
+        body: maps a float tensor [batch, frames, height, width], centered and scaled, to [batch, feature_dim].
 
     Raises:
         ValueError: from `forward`, if the observations are not what the spec says.
@@ -120,7 +120,7 @@ class Encoder(nn.Module):
         return centered(observations, self.mean, self.scale, dtype)
 
     def fit_normalization(self, frames: Tensor) -> None:
-        """Centre every pixel on its own mean and scale all alike, as seen in frames [n, height, width].
+        """Center every pixel on its own mean and scale all alike, as seen in frames [n, height, width].
 
         What never changes (a background) becomes 0, and what moves stands out: without this the constant
         part of the picture dominates the first layer, and learning takes several times as long. A state's

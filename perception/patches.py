@@ -104,7 +104,7 @@ def _bytes(x: Tensor) -> NDArray[np.uint8]:
 
 @cache
 def _pixel_cutter(kernel: int, stride: int, half: bool) -> Callable[..., None]:
-    """Compile what cuts pictures; it centres them line by line."""
+    """Compile what cuts pictures; it centers them line by line."""
     size = 2 if half else 4
     count = kernel * size  # bytes of a patch's row
 

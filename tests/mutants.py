@@ -107,7 +107,7 @@ MUTANTS = (
         "agents/saliency.py",
         "self.encoder.read(self.encoder.body(x))",
         "self.encoder.body(x)",
-        "agents/test_saliency.py::test_centred_pixels_get_the_scores_of_the_observation",
+        "agents/test_saliency.py::test_centered_pixels_get_the_scores_of_the_observation",
     ),
     Mutant(
         "evaluations' seeds reach environments that take only short ones",
