@@ -16,7 +16,7 @@ from perception.dataset import Batch, Dataset, Split
 from perception.detection import STRIDE, average_precision, box_loss, decode, focal_loss, make_targets
 from perception.encoder import Encoder
 from perception.pages import panel, tile
-from perception.probe import r2
+from perception.regression import r2
 from perception.training import Way
 
 FLOOR = 0.02  # squared error, in squared standard deviations, below which no number is pressed further
