@@ -51,7 +51,7 @@ class NoisyPolicy:
         self._share = torch.linspace(0, noise, games) if games > 1 else torch.full((1,), noise)
 
     def __call__(self, stacks: NDArray[np.uint8], first: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Choose actions; see `perception.dataset.RecordingPolicy`."""
+        """Choose actions; see `perception.recording.RecordingPolicy`."""
         self._leaning.renew(torch.from_numpy(first))
         actions = self._leaning.actions()
         if self._policy is not None:

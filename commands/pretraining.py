@@ -16,7 +16,8 @@ from experiment.ranges import check
 from experiment.run import Run
 from experiment.runner import take_up
 from perception.build import OWN_DATA, WAYS, EncoderSettings, config_of, make_way
-from perception.dataset import Dataset, record
+from perception.dataset import Dataset
+from perception.recording import record
 from perception.training import Trainer
 
 
