@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from agents.exploration import Leaning
-from commands.build import load_player
 from commands.game import GameConfig
+from commands.player import load_player
 from envs.guest import names_code
 from experiment.errors import UserError
 from experiment.policy import Policy
