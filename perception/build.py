@@ -1,6 +1,6 @@
 """From settings to a way of training an encoder, and back from a run's folder."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -125,7 +125,7 @@ WAYS = {
 
 @dataclass
 class EncoderSettings:
-    """All that makes an encoder's run what it is; config.json holds exactly this.
+    """All that makes an encoder's run what it is; config.json holds exactly this, by `asdict`.
 
     Attributes:
         algorithm: the way's name in WAYS.
@@ -225,11 +225,6 @@ def make_way(settings: EncoderSettings, data: Dataset) -> Way:
     encoder.layout = settings.layout
     encoder.spec = replace(encoder.spec, objective=kind.objective, trained_on=data.about["env"])
     return cast("Way", kind(encoder, settings.way, data)).to(settings.device)
-
-
-def config_of(settings: EncoderSettings) -> dict[str, Any]:
-    """Write the settings as `EncoderSettings.open` reads them."""
-    return asdict(settings)
 
 
 def load_way(path: Path) -> tuple[Way, Dataset]:

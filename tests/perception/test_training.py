@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from experiment.errors import UserError
 from experiment.metrics import read_metrics
 from experiment.run import Run
 from perception import EncoderSpec, load_encoder, make_encoder, save_encoder
-from perception.build import WAYS, EncoderSettings, config_of, make_way
+from perception.build import WAYS, EncoderSettings, make_way
 from perception.dataset import Dataset
 from perception.supervised import numbers_loss
 from perception.training import Trainer
@@ -41,7 +41,7 @@ def settings(name: str, data: Dataset, total: int, **changes: Any) -> EncoderSet
 
 def make(name: str, data: Dataset, path: Path, total: int, **changes: Any) -> Trainer:
     chosen = settings(name, data, total, **changes)
-    trainer = make_trainer(Run.create(path, config_of(chosen), "x"), chosen, data, quiet=True)
+    trainer = make_trainer(Run.create(path, asdict(chosen), "x"), chosen, data, quiet=True)
     trainer.prepare()
     return trainer
 
