@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from agents.device import choose_device
 from agents.learner import GreedyPolicy
-from agents.state import part
 from commands.build import ALGORITHMS, Settings
 from experiment import checkpoint
 from experiment.errors import UserError
@@ -82,7 +81,7 @@ def load_player(path: Path, device: str = "auto", env: str | None = None) -> Pla
         raise UserError(f"{run.path / CONFIG}: {error}") from error
     actions = int(settings.game.make(1).single_action_space.n)  # type: ignore[attr-defined]
     network = ALGORITHMS[settings.algorithm].algorithm.make_network(encoder, actions, settings.learner)
-    weights = part("average", tensors)
+    weights = checkpoint.part("average", tensors)
     checkpoint.fit(network.state_dict(), weights, f"the agent in {run.path}")
     network.load_state_dict(weights)
     network.to(settings.device).eval()

@@ -243,7 +243,7 @@ def load_way(path: Path) -> tuple[Way, Dataset]:
     data = settings.open_data(path)
     way = make_way(settings, data)
     tensors, _ = checkpoint.load(checkpoint.latest(path))
-    mine = {key.removeprefix("way."): value for key, value in tensors.items() if key.startswith("way.")}
+    mine = checkpoint.part("way", tensors)
     checkpoint.fit(way.state_dict(), mine, f"the {settings.algorithm} run in {path}")
     way.load_state_dict(mine)
     return way.eval(), data

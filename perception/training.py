@@ -246,15 +246,16 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the future depends on."""
-        parts = {"way": self.way.state_dict(), "optimizer": self._optimizer.state_dict()}
-        state = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
-        return {**state, "steps": torch.tensor(self.steps)}
+        return {
+            **checkpoint.nest("way", self.way.state_dict()),
+            **checkpoint.nest("optimizer", self._optimizer.state_dict()),
+            "steps": torch.tensor(self.steps),
+        }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly from what `state_dict` returned."""
-        for name, part in (("way", self.way), ("optimizer", self._optimizer)):
-            start = f"{name}."
-            part.load_state_dict({key[len(start) :]: value for key, value in state.items() if key.startswith(start)})
+        self.way.load_state_dict(checkpoint.part("way", state))
+        self._optimizer.load_state_dict(checkpoint.part("optimizer", state))
         self.steps = int(state["steps"])
 
     def _next(self) -> NDArray[np.int64]:
