@@ -1,4 +1,4 @@
-"""Pixels to centered numbers: what every look at a picture begins with, in one pass over it."""
+"""Pixels to centered numbers, in one pass over a picture: the first step of every encoder."""
 
 import numpy as np
 import torch

@@ -4,8 +4,8 @@
         dataset.json           what was played and how, and the SHA-256 of every file and of all this
         train-000.npy ...      structured arrays, a row for each observation; also validation and test
 
-A row holds the numbers that the picture is drawn from (`state`), what was then done (`action`, -1 in an episode's
-last row), what came of it (`reward`, `terminated`, `truncated`), its `episode` and its place in it (`step`). Frames
+A row holds the numbers that the picture is drawn from (`state`), the action then taken (`action`, -1 in an episode's
+last row), its outcome (`reward`, `terminated`, `truncated`), the row's `episode` and its place in it (`step`). Frames
 and boxes are drawn from the numbers, bit for bit as they were seen, or in another look: a row takes a seventieth of
 its frame's room, and labels can't drift from pixels. Episodes are whole: no stack and no pair of rows crosses two.
 """
@@ -57,15 +57,15 @@ class Dataset:
     Attributes:
         about: dataset.json.
         envs: draws its frames.
-        look: in which they are drawn.
+        look: the look that they are drawn in.
         frames: in a stack.
         splits: "train", "validation" and "test".
 
     Args:
         path: the folder.
         frames: frames in a stack.
-        look: in which frames are drawn, as {"theme": "night"}; None for how it was played.
-        env: the game, as the user names it: one that is code of the user's own is imported for no other reason.
+        look: the look to draw frames in, as {"theme": "night"}; None for the one it was played in.
+        env: the game, if the user has named it. One that is code of the user's own is imported only then.
 
     Raises:
         UserError: if the folder is missing, damaged, of a newer format, of another game or of another version of it.
@@ -91,7 +91,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Of all that was played, and how it looks: the same for the same pictures, wherever they were recorded."""
+        """A hash of all that was played and how it looks: the same for the same pictures, wherever recorded."""
         files = [file["sha256"] for name in SPLITS for file in self.about["splits"][name]["files"]]
         known = [self.about[key] for key in ("env", "preset", "frame_skip", "look", "size")]
         return hashlib.sha256(json.dumps([*known, *files], sort_keys=True).encode()).hexdigest()
@@ -131,12 +131,12 @@ def find(env_id: str, named: str | None, path: Path) -> Game:
     """Return the game that a dataset is of.
 
     Args:
-        env_id: as the dataset says it.
-        named: as the user does, if at all.
+        env_id: the game's name in the dataset.
+        named: the game's name as the user has given it, if at all.
         path: the dataset.
 
     Raises:
-        UserError: if they differ, nobody knows it, or it is code that the user has not named.
+        UserError: if they differ, there is no such game, or it is code that the user has not named.
     """
     if named not in (None, env_id):
         raise UserError(f"{path} is of {env_id}, not of {named}")
@@ -216,7 +216,7 @@ class Split:
 
 
 class Batch:
-    """Some rows of a split; what is asked for is drawn then.
+    """Some rows of a split; their pictures are drawn when they are asked for.
 
     Attributes:
         index: which rows, int64 [batch].

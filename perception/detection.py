@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 STRIDE = 4
-SMALLEST = 2.0  # pixels: slivers at the screen's edge are neither asked for nor held against anyone
+SMALLEST = 2.0  # pixels; smaller boxes, slivers at the screen's edge, count neither as missed nor as wrongly found
 
 
 class Targets(NamedTuple):
-    """What a detector should say.
+    """The outputs that a detector is trained to give.
 
     Attributes:
         heat: float [batch, classes, rows, columns], 1 at centers and falling off around them.
@@ -79,7 +79,7 @@ def decode(logits: Tensor, maps: Tensor, most: int) -> Tensor:
     """Read boxes off the peaks; returns float [batch, most, 6]: class, score, then x, y, width, height in pixels."""
     rows, columns = logits.shape[2:]
     p = logits.float().sigmoid()
-    p = p * (F.max_pool2d(p, 3, 1, 1) == p)  # what has a higher neighbour is no peak
+    p = p * (F.max_pool2d(p, 3, 1, 1) == p)  # a cell with a higher neighbour is no peak
     score, place = p.flatten(1).topk(min(most, p[0].numel()))
     label, cell = place // (rows * columns), place % (rows * columns)
     box = maps.float().flatten(2).transpose(1, 2).gather(1, cell[..., None].expand(-1, -1, 4))
@@ -102,7 +102,7 @@ def average_precision(found: list[NDArray[np.float64]], true: list[NDArray[np.fl
 
     Args:
         found: for each picture [n, 5]: score, x, y, width, height.
-        true: for each picture [m, 4]; those narrower or lower than SMALLEST are left out, and what is found there, too.
+        true: for each picture [m, 4]; those narrower or lower than SMALLEST are left out, as is what is found there.
         least: intersection over union that counts as found.
     """
     scores, hits = [], []

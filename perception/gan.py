@@ -84,9 +84,9 @@ class GAN(Generative):
     """Encoder, generator and discriminator.
 
     Args:
-        encoder: what is trained.
+        encoder: the encoder to be trained.
         config: settings.
-        data: what will be learned from.
+        data: the dataset to learn from.
     """
 
     objective = "gan"

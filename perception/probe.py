@@ -42,7 +42,7 @@ def probe(encoder: Encoder, data: Dataset, pictures: int = 20_000) -> dict[str, 
     """Return R2 on the test split by the number's name; NaN for what never changes.
 
     Args:
-        encoder: whose features.
+        encoder: the encoder to be probed.
         data: with stacks as the encoder takes them.
         pictures: at most, of each split.
     """

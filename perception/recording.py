@@ -15,7 +15,7 @@ from experiment.errors import UserError, explain
 from experiment.progress import Progress
 from perception.dataset import ABOUT, FORMAT, SPLITS, VERSION, row_dtype, sha256_of_about, sha256_of_file
 
-PATTERN = np.array([0] * 8 + [1, 2])  # of ten episodes that follow each other, in an order of their own
+PATTERN = np.array([0] * 8 + [1, 2])  # the splits of ten successive episodes, shuffled anew for every ten
 SHARD_ROWS = 100_000
 
 
@@ -32,7 +32,7 @@ class DatasetConfig:
 
 
 class RecordingPolicy(Protocol):
-    """Who plays.
+    """A player, as `record` needs it.
 
     Attributes:
         frames: how many frames it looks at.
@@ -58,10 +58,10 @@ def record(
     Args:
         path: the folder, which must not exist.
         envs: the games, fresh; where they truncate, episodes are cut.
-        policy: who plays, fresh.
-        pictures: stop after so many rows; what is under way is cut there.
-        seed: of the games, and of which episode goes where.
-        about: of what is played (env, preset, frame_skip, look) and by whom; what JSON can hold.
+        policy: the player, fresh.
+        pictures: stop after so many rows; episodes that are under way are cut there.
+        seed: of the games, and of the order in which episodes go to the splits.
+        about: what is played (env, preset, frame_skip, look) and by whom, for dataset.json.
         quiet: no progress line.
 
     Raises:
@@ -100,7 +100,7 @@ def _episodes(envs: GameVectorEnv, policy: RecordingPolicy, pictures: int, seed:
         rows = np.zeros(n, dtype)
         rows["state"], rows["step"] = envs.game.visible(info["state"]), [len(episode) for episode in playing]
         actions = policy(stack.stacks, first)
-        # What ends here is cut: its last row has no action, and the one before it is marked.
+        # Episodes that are under way now are cut: their last row has no action, and the one before it is truncated.
         enough = done + sum(map(len, playing)) + n >= pictures
         if not enough:
             observations, reward, terminated, truncated, info = envs.step(actions)
@@ -130,7 +130,7 @@ class _Writer:
         self._folder, self._dtype, self._rng = folder, dtype, np.random.default_rng(seed)
         self._waiting: dict[str, list[NDArray[Any]]] = {name: [] for name in SPLITS}
         self._splits: dict[str, Any] = {name: {"pictures": 0, "episodes": 0, "files": []} for name in SPLITS}
-        self._order: list[int] = [2, 1, 0]  # so that few episodes, too, are in all
+        self._order: list[int] = [2, 1, 0]  # the first three episodes go to one split each
 
     def add(self, rows: NDArray[Any]) -> None:
         self._order = self._order or self._rng.permutation(PATTERN).tolist()
