@@ -157,7 +157,7 @@ def _overlays(text: str | None) -> frozenset[str]:
 
 def _load(path: Path | None, command: Play) -> Any:
     """Load an agent, with the game's rules and look that the command asks for."""
-    from commands.build import load_player
+    from commands.player import load_player
 
     player = load_player(path or _shipped(), command.device, command.env)
     game = player.settings.game

@@ -102,7 +102,7 @@ def _flags(name: str) -> tuple[dict[str, Any], str]:
     from commands.pretraining import Data, Playing, Record
     from experiment.runner import RunnerConfig
     from perception.build import WAYS
-    from perception.dataset import DatasetConfig
+    from perception.recording import DatasetConfig
 
     played = {"game": GameConfig(), "playing": Playing(), "played": DatasetConfig()}
     if name == DATASET:

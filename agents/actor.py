@@ -9,7 +9,7 @@ from torch import Tensor
 
 from agents.exploration import Leaning
 from agents.rollout import Episodes, Rollout
-from agents.state import nest, part
+from experiment.checkpoint import nest, part
 
 
 @dataclass

@@ -27,7 +27,8 @@ from agents.learner import Learner, LearnerConfig, mean_logs
 from agents.noisy import NoisyLinear, factorised_noise
 from agents.replay import Batch, Drawn, Replay
 from agents.rollout import Episodes
-from agents.state import generator_state, load_generator_state, nest, part
+from agents.state import generator_state, load_generator_state
+from experiment.checkpoint import nest, part
 from experiment.policy import Thought
 from perception import Encoder
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from agents.actor_critic import RecurrentActorCritic
 from agents.device import autocast
 from agents.optimizer import HiddenMuon, side_by_side
-from agents.state import nest, part
+from experiment.checkpoint import nest, part
 from experiment.policy import Thought
 
 ANNEALED = 0.75  # share of the run over which step sizes fall

@@ -13,7 +13,7 @@ from agents.actor import Actor
 from agents.beside import beside
 from agents.learner import Learner, mean_logs
 from agents.rollout import Rollout
-from agents.state import nest, part
+from experiment.checkpoint import nest, part
 from perception import Encoder
 
 GradientStep = Callable[[], dict[str, Tensor]]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.adam import adam
 
-from agents.state import nest, part
+from experiment.checkpoint import nest, part
 
 PERIOD = 2  # gradient steps to one of Muon's
 MOMENTUM = 0.95**PERIOD

@@ -30,7 +30,7 @@ def gradient_saliency(
 ) -> Tensor:
     """Integrated gradients along a noisy way from the mean picture to this one, only what speaks for the action.
 
-    With x the centred and scaled frames, K samples and e_k normal noise of a size that the frames themselves have:
+    With x the centered and scaled frames, K samples and e_k normal noise of a size that the frames themselves have:
 
         A = x * 1/K sum_k dm(alpha_k x + e_k)/dx,    alpha_k = (k - 1/2) / K
 
@@ -50,7 +50,7 @@ def gradient_saliency(
     Raises:
         ValueError: if the observation is no single stack of frames.
     """
-    x, scores = _centred(network, observation, memory)
+    x, scores = _centered(network, observation, memory)
     action = _best(scores, x)
     recalls = any(isinstance(part, nn.LSTM) for part in network.modules())  # cuDNN's give no gradients but in training
     generator = torch.Generator().manual_seed(SEED)
@@ -79,7 +79,7 @@ def occlusion_saliency(
         patch: side of the square that is hidden, in pixels.
         stride: pixels from one patch to the next, at most `patch`.
     """
-    x, scores = _centred(network, observation, memory)
+    x, scores = _centered(network, observation, memory)
     action = _best(scores, x)
     rows, columns = (_covering(length, patch, stride, x.device) for length in x.shape[2:])
     places = torch.cartesian_prod(torch.arange(len(rows)), torch.arange(len(columns)))  # [patches, 2]
@@ -100,8 +100,8 @@ def preference(scores: Tensor, action: int) -> Tensor:
     return chosen - (scores.sum(1) - chosen) / max(1, scores.shape[1] - 1)
 
 
-class _Centred(nn.Module):
-    """Stands in for an encoder whose input is centred and scaled already: float32 [batch, frames, height, width]."""
+class _Centered(nn.Module):
+    """Stands in for an encoder whose input is centered and scaled already: float32 [batch, frames, height, width]."""
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__()
@@ -111,19 +111,19 @@ class _Centred(nn.Module):
         return self.encoder.read(self.encoder.body(x))
 
 
-def see_centred(network: Any) -> Any:
-    """Return the same network, its weights shared, that takes centred and scaled pixels, float32, where it took uint8.
+def see_centered(network: Any) -> Any:
+    """Return the same network, its weights shared, that takes centered and scaled pixels, float32, where it took uint8.
 
     The network itself stays as it is: somebody may play with it at this moment, in another thread.
     """
     other = copy.copy(network)
-    other._modules = {**network._modules, "encoder": _Centred(network.encoder)}
+    other._modules = {**network._modules, "encoder": _Centered(network.encoder)}
     return other
 
 
-def _centred(network: Any, observation: Tensor, memory: Tensor | None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+def _centered(network: Any, observation: Tensor, memory: Tensor | None) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
     """Return the observation as the encoder's body sees it, and what maps a batch of such to scores."""
-    encoder, other = network.encoder, see_centred(network)
+    encoder, other = network.encoder, see_centered(network)
     spec = encoder.spec
     if observation.dtype != torch.uint8 or observation.shape != (1, spec.frames, spec.height, spec.width):
         raise ValueError(

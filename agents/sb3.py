@@ -19,17 +19,10 @@ from agents.device import PRECISIONS
 from agents.learner import GreedyPolicy
 from agents.replay import check_memory
 from agents.rollout import Episodes, Rollout
-from agents.state import (
-    ADAM,
-    games_state,
-    load_games_state,
-    load_optimizer_state,
-    nest,
-    optimizer_state,
-    part,
-)
+from agents.state import ADAM, games_state, load_games_state, load_optimizer_state, optimizer_state
 from envs import GameVectorEnv
 from experiment import files
+from experiment.checkpoint import nest, part
 from experiment.errors import UserError
 from experiment.policy import Thought
 from perception import Encoder

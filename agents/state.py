@@ -7,16 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-
-def nest(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Put `prefix.` before every key."""
-    return {f"{prefix}.{key}": value for key, value in tensors.items()}
-
-
-def part(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take what `nest` put under a prefix."""
-    start = f"{prefix}."
-    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+from experiment.checkpoint import nest, part
 
 
 def games_state(envs: Any) -> dict[str, Tensor]:

@@ -30,7 +30,8 @@ from experiment.evaluate import bootstrap_interval
 from perception import Encoder, load_encoder
 from perception.build import EncoderSettings
 from perception.dataset import Dataset
-from perception.probe import r2, random_encoder
+from perception.probe import random_encoder
+from perception.regression import r2
 from perception.supervised import numbers_loss, scales
 
 RATES = (3e-4, 1e-3, 3e-3)  # Adam's step sizes that are tried

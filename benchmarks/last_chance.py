@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, print_json
-from commands.build import Player, load_player
+from commands.player import Player, load_player
 from envs import FLAPPY_BIRD, GameVectorEnv
 from envs.games.flappy_bird import CEILING, FALL_MAX, FLAP, HEIGHT
 from envs.scene import compiled

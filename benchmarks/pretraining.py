@@ -32,8 +32,8 @@ from agents.device import set_threads
 from benchmarks import time_to_solve
 from benchmarks.common import machine, print_json
 from benchmarks.time_to_solve import median
-from commands.build import load_player
 from commands.game import GameConfig
+from commands.player import load_player
 from experiment import checkpoint, files
 from experiment.command import main_line, parse
 from experiment.errors import UserError

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from agents.saliency import METHODS, preference
 from benchmarks.common import machine, print_json
-from commands.build import Player, load_player
+from commands.player import Player, load_player
 from envs import FLAPPY_BIRD, GameVectorEnv
 from envs.stack import FrameStack
 from experiment.command import main_line, parse

@@ -25,8 +25,8 @@ import tyro
 
 from agents.device import set_threads
 from benchmarks.common import machine, print_json
-from commands.build import Player, load_player
 from commands.game import GameConfig
+from commands.player import Player, load_player
 from experiment import checkpoint
 from experiment.command import main_line, parse
 from experiment.errors import UserError

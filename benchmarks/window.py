@@ -18,7 +18,7 @@ from rich.table import Table
 
 from agents.device import set_threads
 from benchmarks.common import machine, print_json
-from commands.build import load_player
+from commands.player import load_player
 from commands.watched import contender
 from experiment.command import main_line, parse
 from experiment.errors import UserError

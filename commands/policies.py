@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from agents.exploration import Leaning
-from commands.build import load_player
 from commands.game import GameConfig
+from commands.player import load_player
 from envs.guest import names_code
 from experiment.errors import UserError
 from experiment.policy import Policy
@@ -51,7 +51,7 @@ class NoisyPolicy:
         self._share = torch.linspace(0, noise, games) if games > 1 else torch.full((1,), noise)
 
     def __call__(self, stacks: NDArray[np.uint8], first: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Choose actions; see `perception.dataset.RecordingPolicy`."""
+        """Choose actions; see `perception.recording.RecordingPolicy`."""
         self._leaning.renew(torch.from_numpy(first))
         actions = self._leaning.actions()
         if self._policy is not None:

@@ -15,8 +15,9 @@ from experiment.errors import UserError
 from experiment.ranges import check
 from experiment.run import Run
 from experiment.runner import take_up
-from perception.build import OWN_DATA, EncoderSettings, config_of, make_way
-from perception.dataset import Dataset, record
+from perception.build import OWN_DATA, EncoderSettings, make_way
+from perception.dataset import Dataset
+from perception.recording import record
 from perception.training import Trainer
 
 
@@ -108,7 +109,7 @@ def pretrain(name: str, command: Any) -> int:
         opened = settings.open_data(Path(), named)
         settings.fingerprint = opened.fingerprint
         make_way(settings, opened)
-    run = Run.create(common.out, config_of(settings), f"{name}-{game.name}-{common.seed}")
+    run = Run.create(common.out, asdict(settings), f"{name}-{game.name}-{common.seed}")
     if data is None:
         try:
             _play(run.path / OWN_DATA, game, command.playing, command.played, common.seed, common.quiet)

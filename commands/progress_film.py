@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from commands.build import Player, load_player
+from commands.player import Player, load_player
 from experiment import checkpoint, files
 from experiment.errors import explain
 from experiment.film import film

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from agents.saliency import METHODS
-from commands.build import Player
+from commands.player import Player
 from envs.guest import EnvFailure
 from envs.stack import FrameStack
 from experiment import files

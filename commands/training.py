@@ -9,8 +9,9 @@ from typing import Any
 
 from agents.device import choose_compute, choose_device, set_threads
 from agents.dqn import DQN
-from commands.build import Settings, load_player, make_algorithm, parse_runner
+from commands.build import Settings, make_algorithm, parse_runner
 from commands.eyes import take_encoder
+from commands.player import load_player
 from commands.progress_film import film_progress
 from envs.guest import EnvFailure, naming
 from experiment import checkpoint, files

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agents.learner import GreedyPolicy
-from commands.build import Player, Settings, load_player
+from commands.build import Settings
 from commands.looks import looks_of
+from commands.player import Player, load_player
 from experiment.errors import UserError
 from experiment.run import CONFIG, Run, run_folder
 from experiment.watch.director import Contender

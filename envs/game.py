@@ -78,7 +78,7 @@ class Game:
         max_sprites: the longest scene the game can yield.
         presets: the rules by name; the first is the default. Results of different presets don't compare.
         sprites: draws the sprites that `scene` indexes; its keyword arguments are the game's look
-            (theme, colours).
+            (theme, colors).
         reset: see the module's text. So are step and scene.
     """
 

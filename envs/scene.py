@@ -6,7 +6,7 @@ compiled routine from the same whole-pixel positions, so what the agent sees is 
 
 How a small picture comes out right without drawing the large one: every sprite is reduced beforehand by
 area averaging, once for each of the sub-pixel positions at which it can lie on the small grid (its
-phases). Colours are premultiplied by coverage, so that laying sprites over each other stays exact except
+phases). Colors are premultiplied by coverage, so that laying sprites over each other stays exact except
 where two edges fall into the same small pixel.
 """
 
@@ -66,7 +66,7 @@ def paint(width: int, height: int, painter: Callable[..., None], rotate: float =
         width: pixels.
         height: pixels.
         painter: called with Pillow's ImageDraw and the factor by which its coordinates are larger.
-        rotate: degrees counter-clockwise about the centre.
+        rotate: degrees counter-clockwise about the center.
 
     Returns:
         uint8 [height, width, 4], RGBA, transparent where nothing was painted.
@@ -80,7 +80,7 @@ def paint(width: int, height: int, painter: Callable[..., None], rotate: float =
 
 
 def parse_color(text: str, what: str) -> tuple[int, int, int]:
-    """Read a colour name or "#rrggbb".
+    """Read a color name or "#rrggbb".
 
     Raises:
         ValueError: naming `what` if it is neither.
@@ -88,12 +88,12 @@ def parse_color(text: str, what: str) -> tuple[int, int, int]:
     try:
         red, green, blue, *_ = ImageColor.getrgb(text)
     except (ValueError, AttributeError) as error:
-        raise ValueError(f"{what} must be a colour such as '#6ab936', not {text!r}") from error
+        raise ValueError(f"{what} must be a color such as '#6ab936', not {text!r}") from error
     return red, green, blue
 
 
 def shade(color: tuple[int, int, int], light: float) -> tuple[int, int, int]:
-    """Darken (light < 1) or lighten a colour."""
+    """Darken (light < 1) or lighten a color."""
     red, green, blue = (min(255, round(value * light)) for value in color)
     return red, green, blue
 
@@ -102,11 +102,11 @@ class Sheet(NamedTuple):
     """Every sprite at one size and all its phases, flat, as the compiled code reads it.
 
     Attributes:
-        colour: uint8, premultiplied by coverage; per sprite [y phase, x phase, row, column * channel],
+        color: uint8, premultiplied by coverage; per sprite [y phase, x phase, row, column * channel],
             rows padded to whole vectors with nothing unless the sprite is opaque throughout.
         cover: uint8, the same layout: 0 is transparent, 255 opaque.
         spans: int16 [n, 2]; per sprite and [y phase, x phase, row] the stretch that is opaque throughout.
-        table: int64 [sprites, 9]: start in colour, start in spans, rows, numbers a row, y phases, x phases, the
+        table: int64 [sprites, 9]: start in color, start in spans, rows, numbers a row, y phases, x phases, the
             origin's x and y in screen pixels, and 1 if the sprite is opaque throughout.
         boxes: int16 [sprites, 5]: label index, then the tight box (x, y, width, height) from the position.
         scale: small pixels a screen pixel, (x, y).
@@ -114,7 +114,7 @@ class Sheet(NamedTuple):
         screen: (width, height) of the screen in pixels.
     """
 
-    colour: NDArray[np.uint8]
+    color: NDArray[np.uint8]
     cover: NDArray[np.uint8]
     spans: NDArray[np.int16]
     table: NDArray[np.int64]
@@ -140,28 +140,28 @@ def make_sheet(sprites: Sequence[Sprite], screen: tuple[int, int], size: tuple[i
         if not 1 <= small <= full:
             raise ValueError(f"the {axis} of the picture must be within 1 and {full}, not {small}")
     names = labels(sprites)
-    colours, covers, spans, table, boxes = [], [], [], [], []
-    colour_start = span_start = 0
+    colors, covers, spans, table, boxes = [], [], [], [], []
+    color_start = span_start = 0
     for sprite in sprites:
         height, width = sprite.image.shape[:2]
         down, across = (
             _reductions(length, small, full, 1 if sprite.still else MAX_PHASES)
             for length, small, full in zip((height, width), size[::-1], screen[::-1], strict=True)
         )
-        colour, cover = _reduce(sprite.image, down, across, channels)
+        color, cover = _reduce(sprite.image, down, across, channels)
         solid = cover.min() == 255
         if not solid:
             padding = [(0, 0)] * 3 + [(0, -cover.shape[3] % VECTOR)]
-            colour, cover = np.pad(colour, padding), np.pad(cover, padding)
+            color, cover = np.pad(color, padding), np.pad(cover, padding)
         span = _opaque_spans(cover)
-        table.append((colour_start, span_start, *colour.shape[2:], *colour.shape[:2], *sprite.origin, solid))
-        colour_start, span_start = colour_start + colour.size, span_start + span.size // 2
+        table.append((color_start, span_start, *color.shape[2:], *color.shape[:2], *sprite.origin, solid))
+        color_start, span_start = color_start + color.size, span_start + span.size // 2
         boxes.append((names.index(sprite.label), *sprite.box))
-        colours.append(colour.ravel())
+        colors.append(color.ravel())
         covers.append(cover.ravel())
         spans.append(span.reshape(-1, 2))
     return Sheet(
-        np.concatenate(colours),
+        np.concatenate(colors),
         np.concatenate(covers),
         np.concatenate(spans),
         np.array(table, np.int64),
@@ -193,18 +193,18 @@ def _reductions(length: int, small: int, full: int, most: int) -> NDArray[np.flo
 def _reduce(
     image: NDArray[np.uint8], down: NDArray[np.float64], across: NDArray[np.float64], channels: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Return premultiplied colour and coverage, uint8 [y phase, x phase, row, column * channel] each."""
+    """Return premultiplied color and coverage, uint8 [y phase, x phase, row, column * channel] each."""
     cover = image[..., 3:] / 255
     rgb = image[..., :3] * cover
-    colour = rgb if channels == 3 else (rgb @ GRAY_WEIGHTS)[..., None]
-    planes = np.concatenate([colour, cover * 255], 2)  # [height, width, channels + 1]
+    color = rgb if channels == 3 else (rgb @ GRAY_WEIGHTS)[..., None]
+    planes = np.concatenate([color, cover * 255], 2)  # [height, width, channels + 1]
     narrow = np.einsum("qcw,hwk->qhck", across, planes, optimize=True)
     q, height, columns, k = narrow.shape
     small = np.matmul(down[:, None], narrow.reshape(1, q, height, columns * k))  # [p, q, row, column * k]
     small = np.rint(small).clip(0, 255).astype(np.uint8).reshape(len(down), q, -1, columns, k)
     shape = (*small.shape[:3], columns * channels)
-    colour, cover = small[..., :channels], np.repeat(small[..., channels:], channels, -1)
-    return colour.reshape(shape), cover.reshape(shape)
+    color, cover = small[..., :channels], np.repeat(small[..., channels:], channels, -1)
+    return color.reshape(shape), cover.reshape(shape)
 
 
 def _opaque_spans(cover: NDArray[np.uint8]) -> NDArray[np.int16]:
@@ -253,7 +253,7 @@ def draw_sprite(sheet: Sheet, sprite: int, x: float, y: float, pictures: NDArray
     """
     width, height, channels = sheet.size
     row_size = width * channels
-    colour, cover, spans, table = sheet.colour, sheet.cover, sheet.spans, sheet.table
+    color, cover, spans, table = sheet.color, sheet.cover, sheet.spans, sheet.table
     rows, columns = table[sprite, 2], table[sprite, 3]
     y_phases, x_phases = table[sprite, 4], table[sprite, 5]
     # Whole screen pixels first, for all sizes alike; then the nearest phase of the small grid.
@@ -268,20 +268,20 @@ def draw_sprite(sheet: Sheet, sprite: int, x: float, y: float, pictures: NDArray
     if first >= last:
         return
     if table[sprite, 8] and left == 0 and top == 0 and columns == row_size and rows == height:
-        copy_bytes(pictures, at, colour, start, rows * columns)  # a background
+        copy_bytes(pictures, at, color, start, rows * columns)  # a background
         return
     for row in range(max(0, -top), min(rows, height - top)):
         # Unsigned indices: the compiler need not provide for negative ones, which count from the end.
         source = np.uintp(start + row * columns)
         target = np.uintp(at + (top + row) * row_size + left)
         if spans[span + row, 0] <= first and last <= spans[span + row, 1]:
-            copy_bytes(pictures, target + np.uintp(first), colour, source + np.uintp(first), last - first)
+            copy_bytes(pictures, target + np.uintp(first), color, source + np.uintp(first), last - first)
             continue
         for i in range(np.uintp(first), np.uintp(last)):
             rest = np.uint16(pictures[target + i]) * np.uint16(np.uint8(255) - cover[source + i])
             rest = np.uint16(rest + np.uint16(128))
             rest = np.uint16(rest + np.uint16(rest >> np.uint16(8))) >> np.uint16(8)  # rest / 255, rounded
-            pictures[target + i] = colour[source + i] + np.uint8(rest)
+            pictures[target + i] = color[source + i] + np.uint8(rest)
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""Two charts as SVG whose colours are the page's: a histogram of scores, and a learning curve."""
+"""Two charts as SVG whose colors are the page's: a histogram of scores, and a learning curve."""
 
 import math
 from collections.abc import Sequence

@@ -188,6 +188,17 @@ def fit(expected: Mapping[str, torch.Tensor], loaded: Mapping[str, torch.Tensor]
         )
 
 
+def nest(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Put `prefix.` before every key."""
+    return {f"{prefix}.{key}": value for key, value in tensors.items()}
+
+
+def part(prefix: str, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Take what `nest` put under a prefix."""
+    start = f"{prefix}."
+    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+
+
 def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Bring all to the CPU, contiguous, no two in the same memory, as safetensors demands."""
     result, seen = {}, set()

@@ -99,7 +99,7 @@ def _is_memory(error: Exception) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Take the frame, its title, colours and line breaks off a complaint and keep its first sentence or two."""
+    """Take the frame, its title, colors and line breaks off a complaint and keep its first sentence or two."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     lines = [re.sub(r"^[-─╭╮╰╯]+$", "", line.strip("│╭╮╰╯─ ")) for line in text.splitlines()]
     kept: list[str] = []

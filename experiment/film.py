@@ -111,7 +111,7 @@ def _command(width: int, height: int, path: Path, fps: int) -> list[str]:
         palette = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=none:diff_mode=rectangle"
         output = ["-filter_complex", f"fps={min(fps, 50)},{palette}", "-loop", "0"]
     else:
-        # The colours' matrix is named in the file: players guess differently when it is not.
+        # The colors' matrix is named in the file: players guess differently when it is not.
         even = f"pad={width + width % 2}:{height + height % 2}"
         output = ["-vf", f"{even},scale=out_color_matrix=bt709:out_range=tv,format=yuv420p", "-c:v", "libx264"]
         output += ["-crf", "18", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]

@@ -273,7 +273,7 @@ class Runner:
         wanted = ("score_mean", "score_median", "score_ci95", "score_cap", "reached_cap", "episodes")
         self._log(metrics, {f"eval/{key}": result[key] for key in wanted})
         self._best = max(self._best, result["score_mean"])
-        policy = {key: value for key, value in self.algorithm.state_dict().items() if key.startswith("average.")}
+        policy = checkpoint.nest("average", checkpoint.part("average", self.algorithm.state_dict()))
         meta = self._meta() | {"evaluation": result}
         stages.keep_stage(self.run.path, self.algorithm.steps, policy, meta)
         if result["score_ci95"][1] >= self._best:

@@ -1,6 +1,6 @@
 """From settings to a way of training an encoder, and back from a run's folder."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -73,7 +73,7 @@ class DBNNetworkConfig(NetworkConfig):
 
 @dataclass
 class GANTrainerConfig(TrainerConfig):
-    """How two networks are trained against each other: in small steps, many, that forget their direction soon."""
+    """How networks are trained against each other: in many small steps, with hardly any momentum."""
 
     batch_size: int = 64
     """pictures a gradient step"""
@@ -90,7 +90,7 @@ class DBNTrainerConfig(TrainerConfig):
     """How the layers are trained."""
 
     max_grad_norm: float = 100.0
-    """gradients are scaled down to this norm; an energy's are large"""
+    """gradients are scaled down to this norm; those of an energy are large"""
 
 
 class Kind(NamedTuple):
@@ -125,12 +125,12 @@ WAYS = {
 
 @dataclass
 class EncoderSettings:
-    """All that makes an encoder's run what it is; config.json holds exactly this.
+    """All that makes an encoder's run what it is; config.json holds exactly this, by `asdict`.
 
     Attributes:
         algorithm: the way's name in WAYS.
         data: the dataset's folder; "" for the run's own.
-        look: in which its frames are drawn, as name=value; none for how it was played.
+        look: the look to draw its frames in, as name=value; empty for the one it was played in.
         network: the encoder.
         way: the way's own settings.
         trainer: how it is trained.
@@ -185,10 +185,10 @@ class EncoderSettings:
         return Path(self.data) if self.data else run / OWN_DATA
 
     def open_data(self, run: Path, env: str | None = None) -> Dataset:
-        """Open the dataset, named as `Dataset` wants it.
+        """Open the dataset; `env` is as in `Dataset`.
 
         Raises:
-            UserError: as `Dataset`, and if it is not what the run began to learn from.
+            UserError: as `Dataset`, and if it is not the dataset that the run began to learn from.
         """
         data = Dataset(self.data_path(run), self.network.frames, look_of(self.look) or None, env)
         if self.fingerprint and data.fingerprint != self.fingerprint:
@@ -200,7 +200,7 @@ def look_of(items: tuple[str, ...]) -> dict[str, str]:
     """Read a look as given on the command line.
 
     Raises:
-        UserError: for what is not name=value, or no look.
+        UserError: if an item is not name=value, or sets something else than the look.
     """
     look = pairs(items)
     try:
@@ -227,13 +227,8 @@ def make_way(settings: EncoderSettings, data: Dataset) -> Way:
     return cast("Way", kind(encoder, settings.way, data)).to(settings.device)
 
 
-def config_of(settings: EncoderSettings) -> dict[str, Any]:
-    """Write the settings as `EncoderSettings.open` reads them."""
-    return asdict(settings)
-
-
 def load_way(path: Path) -> tuple[Way, Dataset]:
-    """Load all that an encoder's run has trained, the encoder and what learned beside it, and its pictures.
+    """Load all that an encoder's run has trained, the encoder and the layers beside it, and its dataset.
 
     Args:
         path: the run's folder or, in it, the encoder's own; see `load_encoder`.
@@ -248,7 +243,7 @@ def load_way(path: Path) -> tuple[Way, Dataset]:
     data = settings.open_data(path)
     way = make_way(settings, data)
     tensors, _ = checkpoint.load(checkpoint.latest(path))
-    mine = {key.removeprefix("way."): value for key, value in tensors.items() if key.startswith("way.")}
+    mine = checkpoint.part("way", tensors)
     checkpoint.fit(way.state_dict(), mine, f"the {settings.algorithm} run in {path}")
     way.load_state_dict(mine)
     return way.eval(), data

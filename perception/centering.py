@@ -1,4 +1,4 @@
-"""Pixels to centred numbers: what every look at a picture begins with, in one pass over it."""
+"""Pixels to centered numbers, in one pass over a picture: the first step of every encoder."""
 
 import numpy as np
 import torch
@@ -50,7 +50,7 @@ def number(bits: np.uint16) -> np.float32:
 
 @compiled
 def _center(pixels: NDArray[np.uint8], mean: NDArray[np.float32], scale: np.float32, bits: NDArray[np.uint16]) -> None:
-    """Write the centred numbers' bits, [pictures, pixels]."""
+    """Write the centered numbers' bits, [pictures, pixels]."""
     for i in range(len(pixels)):
         for j in range(len(mean)):
             bits[i, j] = upper_half((np.float32(pixels[i, j]) - mean[j]) * scale)

@@ -1,7 +1,7 @@
-"""Contrastive in time (ATC, Stooke et al. 2021): features of one moment must tell which of many came a little later.
+"""Contrastive in time (ATC, Stooke et al. 2021): features of one picture must tell which of many came a little later.
 
-Needs no labels at all. The later picture is looked at by an average of the encoder, and both are now and then shifted
-by some pixels, so that nothing is gained by learning a picture's details by heart.
+It needs no labels. The later picture is encoded by a moving average of the encoder, and both pictures are now and then
+shifted by some pixels, so that nothing is gained by learning a picture's details by heart.
 """
 
 import copy
@@ -60,9 +60,9 @@ class Contrastive(Way):
     """Codes of now and of later, compared with each other.
 
     Args:
-        encoder: what is trained.
+        encoder: the encoder to be trained.
         config: settings.
-        data: what will be learned from.
+        data: the dataset to learn from.
     """
 
     objective = "contrastive"
@@ -96,7 +96,7 @@ class Contrastive(Way):
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
-        """Draw pictures, beside each what came later, and what of the page is taken for that."""
+        """Draw pictures, beside each the one that came later, and the one on the page that is taken for it."""
         chosen = self._compare(batch, 0.0).argmax(-1).cpu()
         later = batch.later(self.config.ahead).observations[:, -1].numpy()
         panels, lasts = [], batch.lasts(self.config.ahead)
@@ -119,7 +119,7 @@ class Contrastive(Way):
     def _compare(self, batch: Batch, share: float) -> Tensor:
         """Return how well each picture's forecast [batch] fits each later one, logits float32 [batch, batch].
 
-        What is not so much later, as an episode ends before, fits nothing: -inf.
+        Where the episode ends sooner there is no later picture: its column is -inf.
         """
         now, later = batch.observations, batch.later(self.config.ahead).observations
         now, later = (shifted(x.to(self.device), self.config.shift, share) for x in (now, later))

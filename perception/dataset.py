@@ -4,18 +4,17 @@
         dataset.json           what was played and how, and the SHA-256 of every file and of all this
         train-000.npy ...      structured arrays, a row for each observation; also validation and test
 
-A row holds the numbers that the picture is drawn from (`state`), what was then done (`action`, -1 in an episode's
-last row), what came of it (`reward`, `terminated`, `truncated`), its `episode` and its place in it (`step`). Frames
+A row holds the numbers that the picture is drawn from (`state`), the action then taken (`action`, -1 in an episode's
+last row), its outcome (`reward`, `terminated`, `truncated`), the row's `episode` and its place in it (`step`). Frames
 and boxes are drawn from the numbers, bit for bit as they were seen, or in another look: a row takes a seventieth of
 its frame's room, and labels can't drift from pixels. Episodes are whole: no stack and no pair of rows crosses two.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,43 +23,13 @@ from torch import Tensor
 
 from envs import GAMES, Game, GameVectorEnv, registry
 from envs.guest import names_code
-from envs.stack import FrameStack
-from experiment import files, machine
 from experiment.errors import UserError, explain
-from experiment.progress import Progress
 from perception import labels
 from perception.encoder import STATES, EncoderSpec
 
 ABOUT = "dataset.json"
 FORMAT, VERSION = "wingbeat dataset", 1
 SPLITS = ("train", "validation", "test")
-PATTERN = np.array([0] * 8 + [1, 2])  # of ten episodes that follow each other, in an order of their own
-SHARD_ROWS = 100_000
-
-
-@dataclass
-class DatasetConfig:
-    """How much is played."""
-
-    pictures: int = 200_000
-    """observations, over all games, about"""
-    games: int = 64
-    """games played at once"""
-    longest: int = 1000
-    """decisions after which an episode is cut off"""
-
-
-class RecordingPolicy(Protocol):
-    """Who plays.
-
-    Attributes:
-        frames: how many frames it looks at.
-    """
-
-    frames: int
-
-    def __call__(self, stacks: NDArray[np.uint8], first: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Choose actions [n] for stacks [n, frames, height, width]; `first` marks games whose episode begins."""
 
 
 def row_dtype(game: Game) -> np.dtype[Any]:
@@ -70,127 +39,14 @@ def row_dtype(game: Game) -> np.dtype[Any]:
     return np.dtype(fields, align=True)
 
 
-def record(
-    path: Path,
-    envs: GameVectorEnv,
-    policy: RecordingPolicy,
-    pictures: int,
-    seed: int,
-    about: dict[str, Any],
-    quiet: bool = False,
-) -> None:
-    """Play and write a dataset's folder, whole or not at all. The same arguments give the same rows.
-
-    Args:
-        path: the folder, which must not exist.
-        envs: the games, fresh; where they truncate, episodes are cut.
-        policy: who plays, fresh.
-        pictures: stop after so many rows; what is under way is cut there.
-        seed: of the games, and of which episode goes where.
-        about: of what is played (env, preset, frame_skip, look) and by whom; what JSON can hold.
-        quiet: no progress line.
-
-    Raises:
-        UserError: if the folder is taken, the disk refuses, or there are too few episodes to split.
-    """
-    if path.exists():
-        raise UserError(f"{path} exists already and would be lost; choose another folder")
-    with explain(f"write the dataset {path}"), files.making_folder(path) as folder:
-        writer = _Writer(folder, row_dtype(envs.game), seed)
-        with Progress(pictures, quiet=quiet) as progress:
-            for rows in _episodes(envs, policy, pictures, seed):
-                writer.add(rows)
-                progress.update(writer.rows)
-        splits = writer.finish()
-        empty = [name for name in SPLITS if not splits[name]["pictures"]]
-        if empty:
-            raise UserError(
-                f"{writer.episodes} episodes are too few for training, validation and test; "
-                "ask for more --pictures, or cut episodes off earlier with --longest"
-            )
-        size = list(envs.single_observation_space.shape or ())[1:]
-        about = {**about, "size": size, "seed": seed, "splits": splits, "made": machine.describe()}
-        head = {"format": FORMAT, "version": VERSION, "sha256": _sha256_of(about)}
-        files.write(folder / ABOUT, json.dumps({**head, **about}, indent=2) + "\n")
-
-
-def _episodes(envs: GameVectorEnv, policy: RecordingPolicy, pictures: int, seed: int) -> Any:
-    """Play; yields each episode's rows [length] when it has ended."""
-    dtype, n = row_dtype(envs.game), envs.num_envs
-    observations, info = envs.reset(seed=seed)
-    stack, first = FrameStack(policy.frames, observations), np.ones(n, np.bool_)
-    playing: list[list[Any]] = [[] for _ in range(n)]
-    done = 0
-    while True:
-        last = envs.over.copy()  # the next step only resets these games
-        rows = np.zeros(n, dtype)
-        rows["state"], rows["step"] = envs.game.visible(info["state"]), [len(episode) for episode in playing]
-        actions = policy(stack.stacks, first)
-        # What ends here is cut: its last row has no action, and the one before it is marked.
-        enough = done + sum(map(len, playing)) + n >= pictures
-        if not enough:
-            observations, reward, terminated, truncated, info = envs.step(actions)
-            rows["action"], rows["reward"] = actions, reward
-            rows["terminated"], rows["truncated"] = terminated, truncated
-            first = last
-            stack.push(observations, first)
-        rows["action"][last | enough] = -1
-        for i, episode in enumerate(playing):
-            episode.append(rows[i])
-            if last[i] or enough:
-                if not last[i] and len(episode) > 1:
-                    episode[-2]["truncated"] = True
-                if len(episode) > 1:
-                    yield np.array(episode, dtype)
-                    done += len(episode)
-                playing[i] = []
-        if enough:
-            return
-
-
-class _Writer:
-    """Deals episodes out to the splits and writes their files."""
-
-    def __init__(self, folder: Path, dtype: np.dtype[Any], seed: int) -> None:
-        self.rows = self.episodes = 0
-        self._folder, self._dtype, self._rng = folder, dtype, np.random.default_rng(seed)
-        self._waiting: dict[str, list[NDArray[Any]]] = {name: [] for name in SPLITS}
-        self._splits: dict[str, Any] = {name: {"pictures": 0, "episodes": 0, "files": []} for name in SPLITS}
-        self._order: list[int] = [2, 1, 0]  # so that few episodes, too, are in all
-
-    def add(self, rows: NDArray[Any]) -> None:
-        self._order = self._order or self._rng.permutation(PATTERN).tolist()
-        name = SPLITS[self._order.pop()]
-        rows["episode"] = self.episodes
-        self.rows, self.episodes = self.rows + len(rows), self.episodes + 1
-        self._splits[name]["pictures"] += len(rows)
-        self._splits[name]["episodes"] += 1
-        self._waiting[name].append(rows)
-        if sum(map(len, self._waiting[name])) >= SHARD_ROWS:
-            self._write(name)
-
-    def finish(self) -> dict[str, Any]:
-        for name in SPLITS:
-            if self._waiting[name]:
-                self._write(name)
-        return self._splits
-
-    def _write(self, name: str) -> None:
-        known = self._splits[name]["files"]
-        path = self._folder / f"{name}-{len(known):03d}.npy"
-        rows = np.concatenate(self._waiting[name])
-        np.save(path, rows, allow_pickle=False)
-        files.sync(path)
-        known.append({"name": path.name, "rows": len(rows), "sha256": _sha256(path)})
-        self._waiting[name] = []
-
-
-def _sha256(path: Path) -> str:
+def sha256_of_file(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _sha256_of(about: dict[str, Any]) -> str:
+def sha256_of_about(about: dict[str, Any]) -> str:
+    """Return the SHA-256 of what dataset.json says, but for its format, its version and the SHA-256 itself."""
     rest = {key: value for key, value in about.items() if key not in ("format", "version", "sha256")}
     return hashlib.sha256(json.dumps(rest).encode()).hexdigest()
 
@@ -201,15 +57,15 @@ class Dataset:
     Attributes:
         about: dataset.json.
         envs: draws its frames.
-        look: in which they are drawn.
+        look: the look that they are drawn in.
         frames: in a stack.
         splits: "train", "validation" and "test".
 
     Args:
         path: the folder.
         frames: frames in a stack.
-        look: in which frames are drawn, as {"theme": "night"}; None for how it was played.
-        env: the game, as the user names it: one that is code of the user's own is imported for no other reason.
+        look: the look to draw frames in, as {"theme": "night"}; None for the one it was played in.
+        env: the game, if the user has named it. One that is code of the user's own is imported only then.
 
     Raises:
         UserError: if the folder is missing, damaged, of a newer format, of another game or of another version of it.
@@ -235,7 +91,7 @@ class Dataset:
 
     @property
     def fingerprint(self) -> str:
-        """Of all that was played, and how it looks: the same for the same pictures, wherever they were recorded."""
+        """A hash of all that was played and how it looks: the same for the same pictures, wherever recorded."""
         files = [file["sha256"] for name in SPLITS for file in self.about["splits"][name]["files"]]
         known = [self.about[key] for key in ("env", "preset", "frame_skip", "look", "size")]
         return hashlib.sha256(json.dumps([*known, *files], sort_keys=True).encode()).hexdigest()
@@ -263,7 +119,7 @@ class Dataset:
     def _shard(self, file: dict[str, Any]) -> NDArray[Any]:
         path = self.path / Path(file["name"]).name
         with explain(f"read {path}"):
-            if _sha256(path) != file["sha256"]:
+            if sha256_of_file(path) != file["sha256"]:
                 raise UserError(f"{path} is damaged: its SHA-256 does not match; record the dataset anew")
             rows: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         if rows.dtype != row_dtype(self.game) or rows.ndim != 1:
@@ -275,12 +131,12 @@ def find(env_id: str, named: str | None, path: Path) -> Game:
     """Return the game that a dataset is of.
 
     Args:
-        env_id: as the dataset says it.
-        named: as the user does, if at all.
+        env_id: the game's name in the dataset.
+        named: the game's name as the user has given it, if at all.
         path: the dataset.
 
     Raises:
-        UserError: if they differ, nobody knows it, or it is code that the user has not named.
+        UserError: if they differ, there is no such game, or it is code that the user has not named.
     """
     if named not in (None, env_id):
         raise UserError(f"{path} is of {env_id}, not of {named}")
@@ -310,7 +166,7 @@ def _read_about(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path / ABOUT} has format {about['version']} and this Wingbeat reads up to {VERSION}; update Wingbeat"
         )
-    if about.get("sha256", _sha256_of(about)) != _sha256_of(about):  # the first datasets have none
+    if about.get("sha256", sha256_of_about(about)) != sha256_of_about(about):  # the first datasets have none
         raise UserError(f"{path / ABOUT} is damaged: its SHA-256 does not match; record the dataset anew")
     return about
 
@@ -360,7 +216,7 @@ class Split:
 
 
 class Batch:
-    """Some rows of a split; what is asked for is drawn then.
+    """Some rows of a split; their pictures are drawn when they are asked for.
 
     Attributes:
         index: which rows, int64 [batch].

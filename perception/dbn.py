@@ -3,7 +3,7 @@
 A machine has visible units v and hidden units h of 0 and 1, and learns to give pictures a low energy:
 
     E(v, h) = |v - b|^2 / 2 - c h - v W h     of pixels, in units of a standard deviation s
-    E(v, h) = -b v - c h - v W h              of what the machine below makes of them, numbers from 0 to 1
+    E(v, h) = -b v - c h - v W h              of the probabilities of the machine below, from 0 to 1
 
 Once a machine has had its share of the run it stays as it is, and the next one learns from the probabilities of its
 hidden units. No labels are needed.
@@ -30,12 +30,12 @@ class DBNConfig:
     """Settings of the DBN."""
 
     pixel_noise: float = 0.5
-    """standard deviation s of pixels in the first machine's energy, once they are centred and scaled"""
+    """standard deviation s of pixels in the first machine's energy, once they are centered and scaled"""
     chain: int = 1
-    """times that pictures are made again from hidden units, to learn from the difference (contrastive divergence)"""
+    """k of contrastive divergence: steps of Gibbs sampling from a picture to its reconstruction"""
 
 
-class Machine(nn.Module):
+class RBM(nn.Module):
     """A restricted Boltzmann machine.
 
     Args:
@@ -66,13 +66,13 @@ class Machine(nn.Module):
         return v if self.pixels else v.sigmoid()
 
 
-def contrastive_divergence(machine: Machine, v: Tensor, chain: int) -> tuple[Tensor, Tensor]:
-    """Return L = mean_i F(v_i) - F(v'_i), whose gradient is that of CD-k, and v', what is made of v.
+def contrastive_divergence(machine: RBM, v: Tensor, chain: int) -> tuple[Tensor, Tensor]:
+    """Return L = mean_i F(v_i) - F(v'_i), whose gradient is that of CD-k, and v', the reconstruction of v.
 
     Args:
-        machine: whose energy.
+        machine: the RBM.
         v: float [batch, visible].
-        chain: k.
+        chain: k, steps of Gibbs sampling.
     """
     with torch.no_grad():
         made = v
@@ -85,9 +85,9 @@ class DBN(Way):
     """Machines, and the encoder that they are unrolled into; its network must be `sigmoid`.
 
     Args:
-        encoder: what is trained.
+        encoder: the encoder to be trained.
         config: settings.
-        data: what will be learned from.
+        data: the dataset to learn from.
 
     Raises:
         UserError: for another network.
@@ -103,7 +103,7 @@ class DBN(Way):
         freeze(encoder)  # its weights are the machines', which learn in a way of their own
         self._layers = [part for part in encoder.body.modules() if isinstance(part, nn.Linear)]
         self.machines = nn.ModuleList(
-            Machine(layer.in_features, layer.out_features, k == 0) for k, layer in enumerate(self._layers)
+            RBM(layer.in_features, layer.out_features, k == 0) for k, layer in enumerate(self._layers)
         )
 
     @property
@@ -112,7 +112,7 @@ class DBN(Way):
         return self.machines
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return contrastive divergence of the machine whose turn it is; logs how far off pictures are made again."""
+        """Return contrastive divergence of the machine whose turn it is; logs the error of reconstructions."""
         turn = self._turn
         machine = self._machine(turn)
         v = self._visible(batch.observations.to(self.device))
@@ -131,7 +131,7 @@ class DBN(Way):
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
-        """Draw halved pictures above what is made of them, up through all machines and down again."""
+        """Draw halved pictures above their reconstructions, made by going up through all machines and down again."""
         v = self._visible(batch.observations.to(self.device))
         h = v
         for layer in self._layers:
@@ -146,16 +146,16 @@ class DBN(Way):
 
     @property
     def _turn(self) -> int:
-        """Whose turn it is."""
+        """The number of the machine that learns now."""
         return min(int(self.progress * len(self.machines)), len(self.machines) - 1)
 
-    def _machine(self, k: int) -> Machine:
+    def _machine(self, k: int) -> RBM:
         machine = self.machines[k]
-        assert isinstance(machine, Machine)
+        assert isinstance(machine, RBM)
         return machine
 
     def _visible(self, observations: Tensor) -> Tensor:
-        """Return halved pictures, centred and scaled, [batch, pixels]."""
+        """Return halved pictures, centered and scaled, [batch, pixels]."""
         scaled = (observations.float() - self.encoder.mean) * self.encoder.scale
         return F.avg_pool2d(scaled, 2).flatten(1)
 

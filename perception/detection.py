@@ -1,7 +1,7 @@
 """Sprites found as points (CenterNet, Zhou et al. 2019): targets, boxes from predictions, average precision.
 
 The picture is seen as a grid of cells of STRIDE pixels. A class has a heatmap with a peak in the cell of each
-sprite's centre; there, four more maps tell the centre's place within the cell and the box's width and height, in cells.
+sprite's center; there, four more maps tell the center's place within the cell and the box's width and height, in cells.
 """
 
 from typing import NamedTuple
@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 STRIDE = 4
-SMALLEST = 2.0  # pixels: slivers at the screen's edge are neither asked for nor held against anyone
+SMALLEST = 2.0  # pixels; smaller boxes, slivers at the screen's edge, count neither as missed nor as wrongly found
 
 
 class Targets(NamedTuple):
-    """What a detector should say.
+    """The outputs that a detector is trained to give.
 
     Attributes:
-        heat: float [batch, classes, rows, columns], 1 at centres and falling off around them.
+        heat: float [batch, classes, rows, columns], 1 at centers and falling off around them.
         center: bool [batch, sprites], where there is a sprite.
         cell: int64 [batch, sprites], its cell, row * columns + column.
-        box: float [batch, sprites, 4]: the centre's place in its cell (x, y), width and height, in cells.
+        box: float [batch, sprites, 4]: the center's place in its cell (x, y), width and height, in cells.
         label: int64 [batch, sprites], its class; -1 where there is none.
     """
 
@@ -79,7 +79,7 @@ def decode(logits: Tensor, maps: Tensor, most: int) -> Tensor:
     """Read boxes off the peaks; returns float [batch, most, 6]: class, score, then x, y, width, height in pixels."""
     rows, columns = logits.shape[2:]
     p = logits.float().sigmoid()
-    p = p * (F.max_pool2d(p, 3, 1, 1) == p)  # what has a higher neighbour is no peak
+    p = p * (F.max_pool2d(p, 3, 1, 1) == p)  # a cell with a higher neighbour is no peak
     score, place = p.flatten(1).topk(min(most, p[0].numel()))
     label, cell = place // (rows * columns), place % (rows * columns)
     box = maps.float().flatten(2).transpose(1, 2).gather(1, cell[..., None].expand(-1, -1, 4))
@@ -102,7 +102,7 @@ def average_precision(found: list[NDArray[np.float64]], true: list[NDArray[np.fl
 
     Args:
         found: for each picture [n, 5]: score, x, y, width, height.
-        true: for each picture [m, 4]; those narrower or lower than SMALLEST are left out, and what is found there, too.
+        true: for each picture [m, 4]; those narrower or lower than SMALLEST are left out, as is what is found there.
         least: intersection over union that counts as found.
     """
     scores, hits = [], []

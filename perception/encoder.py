@@ -49,15 +49,15 @@ class Encoder(nn.Module):
     Attributes:
         dtype: of the observations, uint8 for pixels or float32 for states.
         settled: it comes trained, so `fit_normalization` leaves it as it is.
-        pace: its step sizes as a share of the usual ones, for who trains it further.
-        reader: what learns to make use of frozen features, after them; None for none. See `freeze`.
+        pace: its step sizes as a share of the usual ones, when an agent trains it further.
+        reader: layers after frozen features, which learn to make use of them; None for none. See `make_reader`.
         layout: how the small network's convolutions are computed on a CPU. "planes": by torch; "patches": each as a
             single product, of its input cut up, see `perception.patches`. Which is faster depends on the machine; what
             comes out is the same, but for rounding.
 
     Args:
         spec: what it is made for.
-        body: maps a float tensor [batch, frames, height, width], centred and scaled, to [batch, feature_dim].
+        body: maps a float tensor [batch, frames, height, width], centered and scaled, to [batch, feature_dim].
 
     Raises:
         ValueError: from `forward`, if the observations are not what the spec says.
@@ -120,7 +120,7 @@ class Encoder(nn.Module):
         return centered(observations, self.mean, self.scale, dtype)
 
     def fit_normalization(self, frames: Tensor) -> None:
-        """Centre every pixel on its own mean and scale all alike, as seen in frames [n, height, width].
+        """Center every pixel on its own mean and scale all alike, as seen in frames [n, height, width].
 
         What never changes (a background) becomes 0, and what moves stands out: without this the constant
         part of the picture dominates the first layer, and learning takes several times as long. A state's
@@ -150,7 +150,7 @@ def freeze(encoder: nn.Module) -> None:
 
 
 def make_reader(width: int) -> nn.Module:
-    """Build two layers after frozen features: what these tell may be far from what an agent needs in a single sum."""
+    """Build two layers after frozen features: an agent may need more than one weighted sum of them can give."""
     parts: list[nn.Module] = []
     for _ in range(2):
         parts += [nn.Linear(width, width), nn.LayerNorm(width), nn.ReLU()]
@@ -159,7 +159,7 @@ def make_reader(width: int) -> nn.Module:
 
 
 class _Convolution(nn.Conv2d):
-    """A convolution that also takes its input cut into patches; its answer then has its channels last in memory."""
+    """A convolution that also takes its input cut into patches; its output then has its channels last in memory."""
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -193,7 +193,7 @@ class _Stack(nn.Sequential):
         for layer, after, later in zip(self, layers[1:], layers[2:], strict=False):
             x = rectified_patches(x, *after.sizes) if isinstance(after, _Convolution) else layer(x)
             if isinstance(later, nn.Flatten):
-                x = x.contiguous()  # before its ReLU, so that this finds the gradient in the same order
+                x = x.contiguous()  # before its ReLU, whose gradient then has the same memory layout
         return x
 
 
@@ -226,8 +226,8 @@ def small(spec: EncoderSpec) -> nn.Module:
     """Three small convolutions and two linear layers, narrow then wide. For CPUs.
 
     On a CPU the first two convolutions take a third less time than those of Mnih et al. 2013, whose stride of 4
-    costs twice as many positions and learns no faster per step. What the third convolution and the second linear
-    layer were worth where it was measured stands in docs/limits.md.
+    costs twice as many positions and learns no faster per step. docs/limits.md has measurements of what
+    the third convolution and the second linear layer gain.
     """
     last = 3 if min(spec.height, spec.width) >= 44 else 1  # of less, two convolutions leave fewer than 3 x 3 positions
     return _convolutions(spec, [(16, 8, 6), (32, 3, 2), (64, last, 1)], hidden=(128,), stack=_Stack)
@@ -296,10 +296,10 @@ def sigmoid(spec: EncoderSpec) -> nn.Module:
 
 
 class Symlog(nn.Module):
-    """symlog(x) = sign(x) log(1 + |x|), as states are taken by Hafner et al. 2023: x near 0, and far numbers nearer.
+    """symlog(x) = sign(x) log(1 + |x|), as Hafner et al. 2023 apply it to states: x near 0, large numbers compressed.
 
-    Numbers are scaled by what chance sees. A good player may come twenty times as far, and LayerNorm would drown all
-    other numbers in such a one.
+    Numbers are scaled by their spread in random play. A good player may reach numbers twenty times as large, and in
+    LayerNorm one of these would drown all others.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What ways that draw pictures share: the decoder, the page for people, the errors of what is drawn again."""
+"""Shared by the ways that draw pictures: the decoder, the page for people, the errors of reconstructions."""
 
 from abc import abstractmethod
 
@@ -12,13 +12,13 @@ from perception.encoder import Encoder
 from perception.pages import panel, tile
 from perception.training import Way
 
-STILL = 4.0  # gray levels: what changes by more from one frame to the next has moved
+STILL = 4.0  # gray levels: a pixel that changes by more from one frame to the next shows something that moves
 CHUNK = 512
 COLUMNS = 8
 
 
 def make_decoder(latents: int, channels: int, frames: int, height: int, width: int) -> nn.Module:
-    """Build what draws pictures: float [batch, latents] to [batch, frames, height, width]."""
+    """Build the decoder that draws pictures: float [batch, latents] to [batch, frames, height, width]."""
     coarse = (-(-height // 12), -(-width // 12))
     return nn.Sequential(
         nn.Linear(latents, 2 * channels * coarse[0] * coarse[1]),
@@ -43,11 +43,11 @@ class _Crop(nn.Module):
 
 
 class Generative(Way):
-    """A way that can draw a picture again from its features, and others from chance.
+    """A way that can reconstruct a picture from its features, and draw new ones from random latents.
 
     Args:
-        encoder: what is trained.
-        latents: numbers from which a picture is drawn; by chance they are those of a normal distribution.
+        encoder: the encoder to be trained.
+        latents: numbers from which a picture is drawn; for new pictures they have a normal distribution.
     """
 
     def __init__(self, encoder: Encoder, latents: int) -> None:
@@ -64,13 +64,13 @@ class Generative(Way):
 
     @torch.no_grad()
     def dream(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw frames from chance, uint8 [count, height, width]."""
+        """Draw frames from random latents, uint8 [count, height, width]."""
         latents = torch.randn(count, self.latents, generator=generator).to(self.device)
         return torch.cat([_pixels(self.draw(part)) for part in torch.split(latents, CHUNK)])
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
-        """Draw frames above what is made of them, and below these, frames drawn from chance."""
+        """Draw frames, below them their reconstructions, and below these, frames drawn from random latents."""
         panels = []
         drawn = _pixels(self.draw(self.encode(batch.observations.to(self.device))))
         dreamt = self.dream(len(batch), torch.Generator().manual_seed(0))
@@ -81,12 +81,12 @@ class Generative(Way):
 
     @torch.no_grad()
     def retell(self, observations: Tensor) -> NDArray[np.uint8]:
-        """Draw the newest frame of the first of these stacks again, [height, width, 3]."""
+        """Reconstruct the newest frame of the first of these stacks, [height, width, 3]."""
         return np.repeat(_pixels(self.draw(self.encode(observations[:1].to(self.device))))[0, ..., None].numpy(), 3, -1)
 
     @torch.no_grad()
     def judge(self, split: Split) -> dict[str, float]:
-        """Measure errors in gray levels: of all pixels, and of those that the bird or whatever moves covers."""
+        """Measure errors in gray levels: of all pixels, and of those that show something that moves."""
         sums, counts = np.zeros(2), np.zeros(2)  # of squared errors: of all pixels, of those that moved
         for index in np.array_split(np.arange(len(split)), -(-len(split) // CHUNK)):
             observations = split.batch(index).observations.to(self.device)

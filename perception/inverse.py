@@ -1,7 +1,7 @@
-"""Inverse dynamics (Pathak et al. 2017): what was done, told from the features before and after.
+"""Inverse dynamics (Pathak et al. 2017): an action, predicted from the features before and after it.
 
-Needs no labels but the actions that the player took itself. Whatever actions have no effect on is of no use for it, so
-the features are free to leave it out; whether that is good depends on the game.
+It needs no labels but the player's own actions. The features need not hold anything that actions have no effect on;
+whether that is good depends on the game.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from perception.pages import panel, tile
 from perception.training import Way
 
 CHUNK = 512
-RARE = 0.01  # share of an action below which it weighs no more
+RARE = 0.01  # share of an action; one that is rarer weighs as if it were this
 
 
 @dataclass
@@ -26,18 +26,18 @@ class InverseConfig:
     """Settings of inverse dynamics."""
 
     ahead: int = 1
-    """decisions from the first picture to the second; the first of them is to be told"""
+    """decisions from the first picture to the second; the first of them is predicted"""
     hidden: int = 256
     """width of the layer that compares them"""
 
 
 class Inverse(Way):
-    """The action from two observations' features, by a layer of its own.
+    """Predicts the action from two observations' features, by a head of its own.
 
     Args:
-        encoder: what is trained.
+        encoder: the encoder to be trained.
         config: settings.
-        data: what will be learned from.
+        data: the dataset to learn from.
     """
 
     objective = "inverse"
@@ -53,14 +53,17 @@ class Inverse(Way):
         self.register_buffer("weights", torch.ones(actions))
 
     def prepare(self, data: Dataset) -> None:
-        """Weigh actions by how rare they are, so that a guess that is always the same is worth nothing."""
+        """Weigh actions by how rare they are, so that nothing is gained by always predicting the same one."""
         batch = data.splits["train"].sample(1 << 16, np.random.default_rng(0))
         done = batch.actions[batch.actions >= 0]
         shares = torch.bincount(done, minlength=len(self.weights)) / len(done)
         self.weights.copy_(1 / shares.clamp(min=RARE))
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross entropy L = -sum_i w_{a_i} log p(a_i | s_i, s_{i+k}) / sum_i w_{a_i}, of steps that are some."""
+        """Cross entropy L = -sum_i w_{a_i} log p(a_i | s_i, s_{i+k}) / sum_i w_{a_i}.
+
+        The sums are over the rows that have an action and a second picture.
+        """
         known = self._known(batch)
         actions = batch.actions.to(self.device)[known]
         logits = self._tell(batch)[known]
@@ -71,7 +74,7 @@ class Inverse(Way):
 
     @torch.no_grad()
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
-        """Draw both pictures side by side, with what was done and what is told."""
+        """Draw both pictures side by side, with the action and the predicted probabilities."""
         chances = self._tell(batch).softmax(-1).cpu()
         panels = []
         later = batch.later(self.config.ahead).observations

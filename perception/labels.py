@@ -1,4 +1,4 @@
-"""What encoders are taught and judged by: numbers that follow from a game's state, by name. Agents never see them."""
+"""Labels, for training and testing encoders: numbers that follow from a game's state. Agents never see them."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from envs.game import seed_rng
 
 IMPACT = "impact"
 HORIZON = 64  # frames that `impact` looks ahead
-FUTURES = 8  # courses of chance that must agree on it
+FUTURES = 8  # seeds of the game's chance, with all of which it must be the same
 CHUNK = 512  # states at once
 
 
 def numbers(
     game: Game, preset: str, records: NDArray[Any], over: NDArray[np.bool_] | None = None
 ) -> dict[str, NDArray[np.float32]]:
-    """Name what states show.
+    """Return the numbers of some states, by their names.
 
     Args:
-        game: whose states.
-        preset: by whose rules.
+        game: the game of these states.
+        preset: of the game's rules.
         records: [n], of `game.scene_dtype`.
         over: bool [n], where an episode has ended with this state; None for nowhere.
 
@@ -46,11 +46,11 @@ def numbers(
 def frames_left(game: Game, preset: str, records: NDArray[Any]) -> NDArray[np.float32]:
     """Count the frames until the episode ends if from now on nothing is done (action 0).
 
-    A still picture can't tell it: it depends on how fast things move.
+    A single picture can't show this number: it depends on how fast things move.
 
     Returns:
-        float32 [n], NaN where nothing happens for HORIZON frames, or where it hangs on chance: what the game draws by
-        then is drawn in FUTURES ways, which must agree.
+        float32 [n], NaN if they are more than HORIZON, or if the end depends on chance: the game is played with FUTURES
+        seeds, and all must agree.
     """
     first, *others = seed_rng(range(FUTURES))
     left, draws = _do_nothing(game, preset, records, first)
@@ -63,7 +63,7 @@ def frames_left(game: Game, preset: str, records: NDArray[Any]) -> NDArray[np.fl
 def _do_nothing(
     game: Game, preset: str, records: NDArray[Any], rng: np.int64
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the frames until the end, infinity where there is none by HORIZON, and where chance was drawn by then."""
+    """Return the frames until the end, infinity if they are more than HORIZON, and whether chance was drawn by then."""
     left, draws = np.full(len(records), np.inf, np.float32), np.zeros(len(records), np.bool_)
     for start in range(0, len(records), CHUNK):
         chunk = slice(start, start + CHUNK)
@@ -81,7 +81,7 @@ def _do_nothing(
         })  # fmt: skip
         nothing: NDArray[np.int64] = np.zeros(n, np.int64)
         for frame in range(1, HORIZON + 1):
-            going = np.isinf(left[chunk])  # what is over begins anew, by chance
+            going = np.isinf(left[chunk])  # games that are over begin anew, which draws on chance
             state = envs.advance(nothing)[-1]["state"]
             draws[chunk] |= going & (state["rng"] != rng)
             left[chunk][going & envs.over] = frame

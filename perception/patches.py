@@ -1,7 +1,7 @@
 """Convolutions as single products: their inputs cut into the patches that the kernels are multiplied with.
 
 All patches of a batch are the rows of one matrix. torch's own convolutions leave much of a CPU unused when channels
-and pictures are few and small; what that is worth where stands in docs/limits.md.
+and pictures are few and small; docs/limits.md has measurements of what this gains.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def centered_patches(
 
 
 def rectified_patches(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """Cut max(x, 0) into patches, whose gradients are summed where they came from and go back to x.
+    """Cut max(x, 0) into patches; their gradients are summed at the places they were cut from, and go back to x.
 
     Args:
         x: float32 or bfloat16 [batch, channels, height, width], on the CPU; fastest with its channels last in memory.
@@ -62,7 +62,7 @@ def rectified_patches(x: Tensor, kernel: int, stride: int) -> Tensor:
 
 
 class _RectifiedPatches(torch.autograd.Function):
-    """The same of x [batch, height, width, channels]."""
+    """`rectified_patches` of x with its channels last, [batch, height, width, channels]."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -98,13 +98,13 @@ def _bytes(x: Tensor) -> NDArray[np.uint8]:
     return flat
 
 
-# With its size as a constant a patch's row is moved in a few instructions. That pays for the short rows of pictures;
-# others are as long as many channels make them, and each way of compiling takes a part of a second.
+# With its size as a constant a patch's row is moved in a few instructions. That pays for the short rows of pictures.
+# Rows of many channels are long, and compiling for one more size takes a part of a second.
 
 
 @cache
 def _pixel_cutter(kernel: int, stride: int, half: bool) -> Callable[..., None]:
-    """Compile what cuts pictures; it centres them line by line."""
+    """Compile the function that cuts pictures into patches, and centers them line by line."""
     size = 2 if half else 4
     count = kernel * size  # bytes of a patch's row
 
@@ -162,7 +162,7 @@ def _cut(
 
 @cache
 def _paster(half: bool) -> Callable[..., None]:
-    """Compile what sums the patches' gradients where they came from, unless there was nothing."""
+    """Compile the function that sums patches' gradients at the places they were cut from, where these were above 0."""
 
     def paste(
         gradient: NDArray[Any],
@@ -178,7 +178,7 @@ def _paster(half: bool) -> Callable[..., None]:
             for above in range(rows):
                 for left in range(columns):
                     for y in range(kernel):
-                        # Slices, whose indices are seen to be in range: else the loop below takes three times as long.
+                        # Slices, so that indices are known to be in range: else this takes three times as long.
                         come, to = gradient[i, above, left, y], total[above * down + y, left * across :]
                         for j in range(count):
                             if half:

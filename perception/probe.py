@@ -11,7 +11,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -20,51 +20,14 @@ from numpy.typing import NDArray
 
 from experiment.command import main_line, parse
 from experiment.errors import UserError
+from perception.build import EncoderSettings, look_of
 from perception.dataset import Dataset, Split
 from perception.encoder import Encoder, make_encoder
+from perception.regression import r2, ridge
+from perception.saving import load_encoder
 
 STRENGTHS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # of the ridge, times the features' mean square
 CHUNK = 512
-
-
-def r2(told: NDArray[Any], true: NDArray[Any]) -> NDArray[np.float64]:
-    """Share of the variance that is explained: R2_k = 1 - sum_i (x_ik - m_ik)^2 / sum_i (x_ik - mean x_k)^2.
-
-    Args:
-        told: m, [n, numbers].
-        true: x, NaN where it does not count.
-
-    Returns:
-        float64 [numbers]; NaN for what never changes.
-    """
-    known = ~np.isnan(true)
-    truth = np.where(known, true, 0).astype(np.float64)
-    count = np.maximum(known.sum(0), 1)
-    errors = np.where(known, told - truth, 0).astype(np.float64)
-    about = np.where(known, truth - truth.sum(0) / count, 0)
-    left, all_of_it = np.square(errors).sum(0), np.square(about).sum(0)
-    return np.where(all_of_it > 0, 1 - left / np.where(all_of_it > 0, all_of_it, 1), np.nan)
-
-
-def ridge(features: NDArray[np.float64], numbers: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
-    """Fit w = (F'F + s n t I)^-1 F'x with F the features and a constant 1, no ridge on 1.
-
-    t is the features' mean square about their means.
-
-    Args:
-        features: [n, d].
-        numbers: [n], without gaps.
-        strength: s.
-
-    Returns:
-        w, [d + 1]; the constant's comes last.
-    """
-    middle, mean = features.mean(0), numbers.mean()
-    f, x = features - middle, numbers - mean
-    gram = f.T @ f
-    gram[np.diag_indices_from(gram)] += strength * len(f) * max(float(np.square(f).mean()), 1e-12)
-    w = np.linalg.solve(gram, f.T @ x)
-    return np.append(w, mean - middle @ w)
 
 
 @torch.no_grad()
@@ -79,7 +42,7 @@ def probe(encoder: Encoder, data: Dataset, pictures: int = 20_000) -> dict[str, 
     """Return R2 on the test split by the number's name; NaN for what never changes.
 
     Args:
-        encoder: whose features.
+        encoder: the encoder to be probed.
         data: with stacks as the encoder takes them.
         pictures: at most, of each split.
     """
@@ -131,9 +94,6 @@ class Probe:
 
 def main(argv: list[str]) -> int:
     """Probe and print; returns the exit code."""
-    from perception.build import EncoderSettings, look_of
-    from perception.saving import load_encoder
-
     command = parse(Probe, argv, "-m perception.probe")
     if command.pictures < 1 or command.seed < 0:
         raise UserError("--pictures must be more than 0 and --seed at least 0")

@@ -19,7 +19,7 @@ def save_encoder(folder: Path, encoder: Encoder, about: dict[str, Any] | None = 
     Args:
         folder: the encoder's own folder, as runs/enc/encoder.
         encoder: with a spec that says what it was trained for.
-        about: more for whoever reads it; what JSON can hold.
+        about: further notes, which JSON can hold.
 
     Raises:
         UserError: if the disk refuses, or the folder holds something else.

@@ -64,7 +64,7 @@ class EncoderExtractor(BaseFeaturesExtractor):
 
 
 class _OwnRate(torch.optim.Optimizer):
-    """Steps an encoder's weights at a share of the step size that SB3 sets, and sets anew, for all weights alike."""
+    """Steps an encoder's weights at a share of the step size, which SB3 sets again and again for all weights alike."""
 
     def __init__(self, params: Iterable[nn.Parameter], share: float, **settings: Any) -> None:
         weights = list(params)

@@ -1,7 +1,7 @@
-"""LSTM: an encoder that reads single frames, one after the other, and must tell what no still picture shows.
+"""LSTM: an encoder that reads single frames, one after the other, and must tell what no single one shows.
 
-Each frame is looked at alone, by the same convolutions; how things move is for the LSTM to recall. It learns the
-state's numbers as the supervised one does, velocity and time to impact among them.
+The same convolutions look at each frame alone; only the LSTM, which recalls earlier frames, can tell how things move.
+It learns the state's numbers as the supervised encoder does, velocity and time to impact among them.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class SequenceConfig(SupervisedConfig):
 
 
 class Sequence(Supervised):
-    """Numbers, and sprites if that is wished for, from what an LSTM recalls; the network must be `lstm`.
+    """Numbers, and sprites if they are asked for, from an LSTM's output; the network must be `lstm`.
 
     Raises:
         UserError: for another network.

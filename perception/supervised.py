@@ -16,13 +16,13 @@ from perception.dataset import Batch, Dataset, Split
 from perception.detection import STRIDE, average_precision, box_loss, decode, focal_loss, make_targets
 from perception.encoder import Encoder
 from perception.pages import panel, tile
-from perception.probe import r2
+from perception.regression import r2
 from perception.training import Way
 
-FLOOR = 0.02  # squared error, in squared standard deviations, below which no number is pressed further
+FLOOR = 0.02  # squared error, in squared standard deviations, below which a smaller one hardly counts
 LIKELY = 0.3  # score above which a found sprite is drawn
 JUDGED = 4096  # pictures at most, in which sprites are counted
-LOOKED_AT = 1024  # pictures from which it is taken what moves
+LOOKED_AT = 1024  # pictures that show which sprites move
 CHUNK = 512
 
 
@@ -41,7 +41,7 @@ class SupervisedConfig:
 def scales(numbers: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
     """Return each number's mean and standard deviation, float32 [numbers] each, of [n, numbers] with NaN for unknown.
 
-    Where nothing is known it is 0, and where nothing changes 1.
+    The mean of a number that is never known is 0, the deviation of one that never changes is 1.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of numbers that are never known
@@ -52,8 +52,8 @@ def scales(numbers: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
 def numbers_loss(told: Tensor, wanted: Tensor) -> Tensor:
     """Gaussian likelihood with the best variance for each number: L = mean_k 1/2 log(mean_i (x_ik - m_ik)^2 + FLOOR).
 
-    A number that is told ten times more exactly weighs a hundred times more, so that all are pressed alike, whatever
-    of them a picture can't show.
+    A number whose error is ten times smaller weighs a hundred times more, so that all numbers are learned alike,
+    however exactly a picture shows them.
 
     Args:
         told: m, float [batch, numbers].
@@ -67,7 +67,7 @@ def numbers_loss(told: Tensor, wanted: Tensor) -> Tensor:
 
 
 def _movers(data: Dataset) -> list[str]:
-    """Name the classes of sprites that are not always in the same place: of others there is nothing to find."""
+    """Name the classes of sprites that are not always in the same place: only these are worth finding."""
     boxes = data.splits["train"].sample(LOOKED_AT, np.random.default_rng(0)).boxes.flatten(0, 1).numpy()
     places = [np.unique(boxes[boxes[:, 0] == k, 1:], axis=0) for k in range(len(data.envs.labels))]
     return [label for label, place in zip(data.envs.labels, places, strict=True) if len(place) > 1]
@@ -77,9 +77,9 @@ class Supervised(Way):
     """Numbers and sprites from the features.
 
     Args:
-        encoder: what is trained.
+        encoder: the encoder to be trained.
         config: settings.
-        data: what will be learned from.
+        data: the dataset to learn from.
 
     Attributes:
         names: of the numbers.
@@ -163,7 +163,7 @@ class Supervised(Way):
         told = []
         found: list[NDArray[np.float64]] = []
         true: list[tuple[NDArray[np.float64], NDArray[np.int64]]] = []
-        # In random order, as sprites are counted in the first: rows lie in that in which episodes ended.
+        # In random order: sprites are counted in the first pictures alone, and rows are in the order of episodes' ends.
         order = np.random.default_rng(0).permutation(len(split))
         for index in np.array_split(order, -(-len(split) // CHUNK)):
             batch = split.batch(index)

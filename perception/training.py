@@ -30,7 +30,7 @@ from perception.dataset import Batch, Dataset, Split
 from perception.encoder import Encoder
 from perception.saving import FOLDER, save_encoder
 
-FITTING_PICTURES = 4096  # from which the normalisation is taken
+FITTING_PICTURES = 4096  # to which the normalisation is fitted
 JUDGED_ON_THE_WAY = 2048  # pictures of validation
 PICTURED = 16
 
@@ -58,10 +58,10 @@ class TrainerConfig:
 
 
 class Way(nn.Module, ABC):
-    """A way of training an encoder: the encoder, what else learns beside it, and a loss.
+    """A way of training an encoder: the encoder, the layers that learn beside it, and a loss.
 
     Attributes:
-        encoder: what is handed on.
+        encoder: agents get it, and not the other layers.
         progress: share of the run that is done, 0 to 1, before each gradient step.
     """
 
@@ -78,17 +78,17 @@ class Way(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return (what is minimised, what is worth logging)."""
+        """Return (the loss to be minimised, numbers to be logged)."""
 
     @abstractmethod
     def pictures(self, batch: Batch) -> NDArray[np.uint8]:
         """Draw a page by which a person can judge, [height, width, 3]."""
 
     def stepped(self) -> None:
-        """Take over what a gradient step has just changed."""
+        """Update all that depends on the weights, which a gradient step has just changed."""
 
     def judge(self, split: Split) -> dict[str, float]:
-        """Measure on a whole split what the way is good for."""
+        """Measure on a whole split how good the encoder is at what it was trained for."""
         return {}
 
     def retell(self, observations: Tensor) -> NDArray[np.uint8] | None:
@@ -112,7 +112,7 @@ class Way(nn.Module, ABC):
 
 
 class Optimizer(Protocol):
-    """What steps the weights; see `agents.optimizer.HiddenMuon`. Whoever makes the trainer brings it."""
+    """Steps the weights; see `agents.optimizer.HiddenMuon`. The trainer is given it, as agents are above perception."""
 
     def decay(self, share: float) -> None:
         """Set all step sizes to this share of what they were at the start."""
@@ -138,8 +138,8 @@ class Trainer:
 
     Args:
         run: the run's folder, locked.
-        data: what is learned from.
-        way: what learns, on its device.
+        data: the dataset to learn from.
+        way: the encoder and its loss, on their device.
         optimizer: steps its weights.
         config: settings.
         total_steps: when to stop.
@@ -193,7 +193,7 @@ class Trainer:
         return {key: float(value.detach()) for key, value in {"loss": loss, **logs}.items()}
 
     def train(self, resumed: bool = False) -> bool:
-        """Train until the pictures or the time are over, or somebody interrupts; returns whether nobody did."""
+        """Train until the pictures or the time are over, or somebody interrupts; returns False if somebody did."""
         if resumed and self.run.metrics.exists():
             self._earlier = latest_seconds(read_metrics(self.run.metrics), self._earlier)
         saved = logged = time.monotonic()
@@ -214,7 +214,7 @@ class Trainer:
                     self.save()
                     progress.update(self.steps, validation=self._validate(metrics)["loss"])
                     saved = time.monotonic()
-            self.save()  # now: whoever stopped it may not wait for the rest
+            self.save()  # now: a user who has stopped it may not wait for the validation
             self._validate(metrics)
             self.save()  # with the seconds that it took
             if interruption.asked or (self._learns and self.steps < self.total_steps):
@@ -225,7 +225,7 @@ class Trainer:
         return not interruption.asked
 
     def judge(self) -> dict[str, float]:
-        """Measure on the test split what came of it, and keep that in the run's folder."""
+        """Measure the way on the test split, and keep the result in the run's folder."""
         self.way.eval()
         with torch.no_grad():
             result = self.way.judge(self.data.splits["test"])
@@ -244,19 +244,20 @@ class Trainer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the future depends on."""
-        parts = {"way": self.way.state_dict(), "optimizer": self._optimizer.state_dict()}
-        state = {f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()}
-        return {**state, "steps": torch.tensor(self.steps)}
+        return {
+            **checkpoint.nest("way", self.way.state_dict()),
+            **checkpoint.nest("optimizer", self._optimizer.state_dict()),
+            "steps": torch.tensor(self.steps),
+        }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on exactly from what `state_dict` returned."""
-        for name, part in (("way", self.way), ("optimizer", self._optimizer)):
-            start = f"{name}."
-            part.load_state_dict({key[len(start) :]: value for key, value in state.items() if key.startswith(start)})
+        self.way.load_state_dict(checkpoint.part("way", state))
+        self._optimizer.load_state_dict(checkpoint.part("optimizer", state))
         self.steps = int(state["steps"])
 
     def _next(self) -> NDArray[np.int64]:
-        """Choose the next rows: all once in an order of their own, then all again in another."""
+        """Choose the next rows: each pass takes them once, in a random order of its own."""
         rows, size = len(self.data.splits["train"]), self.config.batch_size
         epoch, batch = divmod(self.steps // size, rows // size)
         if self._order[0] != epoch:

@@ -1,4 +1,4 @@
-"""Variational autoencoder (Kingma & Welling 2014): the features must hold what the newest frame is drawn from again.
+"""Variational autoencoder (Kingma & Welling 2014): the features must hold all that reconstructs the newest frame.
 
 A bird is a hundredth of the picture, and a loss that counts every pixel alike drowns it in pipes and sky. Here each
 pixel's error counts in units of how much that pixel changes from frame to frame at that place (its temporal variance,
@@ -23,7 +23,7 @@ class VAEConfig:
     """Settings of the VAE."""
 
     latents: int = 32
-    """numbers from which the frame is drawn again"""
+    """numbers from which the frame is reconstructed"""
     beta: float = 1.0
     """weight of the latents' divergence from a normal distribution, with the errors summed over the picture"""
     moving: float = 10.0
@@ -78,7 +78,7 @@ class VAE(Generative):
         self.pixels.copy_(((now - then).square().mean(0) + STILL**2).sqrt())
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return errors and divergence, summed over a picture, by the number of its pixels."""
+        """Return the weighted sum of a picture's errors and of its divergence, per pixel."""
         observations = batch.observations.to(self.device)
         frame = observations[:, -1].float()
         before = observations[:, -2].float() if observations.shape[1] > 1 else frame

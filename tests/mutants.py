@@ -107,7 +107,7 @@ MUTANTS = (
         "agents/saliency.py",
         "self.encoder.read(self.encoder.body(x))",
         "self.encoder.body(x)",
-        "agents/test_saliency.py::test_centred_pixels_get_the_scores_of_the_observation",
+        "agents/test_saliency.py::test_centered_pixels_get_the_scores_of_the_observation",
     ),
     Mutant(
         "evaluations' seeds reach environments that take only short ones",
@@ -512,17 +512,17 @@ MUTANTS = (
         "agents/test_learner.py::test_the_average_follows_the_weights",
     ),
     Mutant(
-        "the judge learns from the players' loss",
+        "the discriminator learns from the generator's loss",
         "perception/gan.py",
         "{name: weight.detach() for name",
         "{name: weight for name",
         "perception/test_gan.py::test_each_loss_reaches_its_own_weights",
     ),
     Mutant(
-        "the players help the judge",
+        "the generator helps the discriminator",
         "perception/gan.py",
-        "players = rather(opinions[1], opinions[0])",
-        "players = rather(opinions[0], opinions[1])",
+        "adversarial = relativistic_loss(logits[1], logits[0])",
+        "adversarial = relativistic_loss(logits[0], logits[1])",
         "perception/test_gan.py::test_each_loss_reaches_its_own_weights",
     ),
     Mutant(

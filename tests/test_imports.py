@@ -14,7 +14,7 @@ MAINS = [
 ]  # commands, too: they read flags and report errors
 PROGRAM = """
 import json, sys
-import commands.build, envs, play, train
+import commands.player, envs, play, train
 compiled = sum(len(f.signatures) for g in envs.GAMES.values() for f in (g.reset, g.step, g.scene))
 
 import torch

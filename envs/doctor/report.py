@@ -39,7 +39,7 @@ def as_text(report: Report, color: bool = False, unicode: bool = True) -> str:
 
     Args:
         report: what was found out.
-        color: whether to colour the marks.
+        color: whether to color the marks.
         unicode: whether ✓ and ✗ can be printed.
     """
     marks = MARKS if unicode else PLAIN_MARKS

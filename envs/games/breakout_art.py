@@ -12,11 +12,11 @@ from envs.scene import Sprite, paint, parse_color, shade
 # Indices into the list that `sprites` returns.
 BACKGROUND, BALL, RESERVE, PADDLE, BRICKS = 0, 1, 2, 3, 5
 PADDLE_WIDTHS = (64, 44)  # one sprite each
-COLUMNS = 8  # in each row's colour there is one sprite for every number of neighbours
+COLUMNS = 8  # in each row's color there is one sprite for every number of neighbours
 
 
 class Colors(NamedTuple):
-    """A yard's colours."""
+    """A yard's colors."""
 
     sky: tuple[str, str]
     pattern: str

@@ -15,7 +15,7 @@ KINDS = 4  # apple, orange, plum, pear
 
 
 class Colors(NamedTuple):
-    """An orchard's colours."""
+    """An orchard's colors."""
 
     sky: tuple[str, str]
     sun: str

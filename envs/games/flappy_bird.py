@@ -3,7 +3,7 @@
 Physics of the canonical clone (sourabhv/FlapPyBird), in screen pixels and frames at 30 a second:
 gravity adds 1 to the velocity on every frame without a flap, up to 10; a flap sets it to -9. There is no
 death at the ceiling. The bird's collision box is its unrotated 34 x 24 picture; a pipe's reaches to the
-screen's edge. A pipe scores when the bird's centre passes the pipe's centre.
+screen's edge. A pipe scores when the bird's center passes the pipe's center.
 
 Reward: 0.1 a frame alive, 1 on the frame that scores, -1 on the frame of death.
 """

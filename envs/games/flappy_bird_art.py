@@ -1,4 +1,4 @@
-"""The pictures of Flappy Bird, painted by this file: a day and a night theme, any pipe colour."""
+"""The pictures of Flappy Bird, painted by this file: a day and a night theme, any pipe color."""
 
 from functools import partial
 
@@ -28,7 +28,7 @@ def sprites(theme: str = "day", pipe_color: str = "green") -> list[Sprite]:
         pipe_color: one of green, red, blue, gold, or any "#rrggbb".
 
     Raises:
-        ValueError: for an unknown theme or colour.
+        ValueError: for an unknown theme or color.
     """
     if theme not in SKIES:
         raise ValueError(f"theme must be one of {', '.join(SKIES)}, not {theme!r}")
@@ -111,7 +111,7 @@ def _ground(draw: ImageDraw.ImageDraw, s: int) -> None:
 
 
 def _bird(wing: float, angle: float) -> np.ndarray:
-    """Paint a bird on 40 x 40 pixels, turned, with its 34 x 24 body at the centre."""
+    """Paint a bird on 40 x 40 pixels, turned, with its 34 x 24 body at the center."""
     return paint(40, 40, partial(_bird_body, wing=wing), rotate=angle)
 
 

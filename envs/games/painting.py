@@ -22,7 +22,7 @@ def pick(themes: Mapping[str, Theme], theme: str) -> Theme:
 
 
 def gradient(draw: ImageDraw.ImageDraw, s: int, box: tuple[float, float, float, float], top: str, bottom: str) -> None:
-    """Fill (left, top, right, bottom), in unscaled pixels, with a colour that changes downwards."""
+    """Fill (left, top, right, bottom), in unscaled pixels, with a color that changes downwards."""
     left, high, right, low = (round(value * s) for value in box)
     first, last = parse_color(top, "top"), parse_color(bottom, "bottom")
     for y in range(high, low):

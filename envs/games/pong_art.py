@@ -18,7 +18,7 @@ DIGITS = ("1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "110
 
 
 class Colors(NamedTuple):
-    """A hall's colours."""
+    """A hall's colors."""
 
     floor: tuple[str, str]
     table: tuple[str, str]  # upper and lower end

@@ -19,7 +19,7 @@ BACKGROUND, SKYLINE, ROOF, CAT, LEAP = 0, 1, 2, 6, 12
 
 
 class Colors(NamedTuple):
-    """A city's colours."""
+    """A city's colors."""
 
     sky: tuple[str, str]
     sun: str

@@ -21,7 +21,7 @@ DOWN = ACROSS + LIMBS
 
 
 class Colors(NamedTuple):
-    """A garden's colours."""
+    """A garden's colors."""
 
     lawn: tuple[str, str]
     hedge: str

@@ -1,4 +1,4 @@
-"""Painting: a canvas in units that don't depend on its size, letters, lines and colours.
+"""Painting: a canvas in units that don't depend on its size, letters, lines and colors.
 
 Everything is drawn at the size at which it is shown, so that letters and lines are crisp at any scale. Needs no
 display. The letters are DejaVu Sans, which comes with matplotlib, whatever fonts a machine has.
@@ -36,7 +36,7 @@ LETTERS = 400  # rendered words that are kept
 
 
 def blend(one: Color, other: Color, share: float) -> Color:
-    """Mix colours; share of the other."""
+    """Mix colors; share of the other."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(one, other, strict=True))
     return red, green, blue
 
@@ -100,7 +100,7 @@ class Canvas:
         self.surface.blit(_rounded(place.size, color, round(radius * self.scale)), place)
 
     def tint(self, box: Box, color: Color, share: float) -> None:
-        """Lay a colour over a box, as much of it as this share."""
+        """Lay a color over a box, as much of it as this share."""
         place = self.pixels(box)
         veil = pygame.Surface(place.size, 0, 32)
         veil.fill(color)
@@ -175,7 +175,7 @@ class Canvas:
             points: (x, y) within 0 and 1, y upwards, from left to right.
             box: where.
             color: of the line.
-            back: colour of the background.
+            back: color of the background.
             base: y to which the light reaches.
         """
         place = self.pixels(box)
@@ -200,7 +200,7 @@ class Canvas:
 
         Args:
             heights: float [n], within 0 and 1.
-            strong: bool [n], those in full colour; the others are dimmed.
+            strong: bool [n], those in full color; the others are dimmed.
             slots: columns that the box has room for.
             box: where.
             color: of the columns.
@@ -226,7 +226,7 @@ class Canvas:
 
 
 def heat(strength: NDArray[np.float32], size: tuple[int, int], color: Color) -> Any:
-    """Paint a colour that glows where something is strong, and a shade everywhere else, to be laid over a picture.
+    """Paint a color that glows where something is strong, and a shade everywhere else, to be laid over a picture.
 
     Args:
         strength: float32 [height, width], from 0, where nothing glows, to 1.

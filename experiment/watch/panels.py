@@ -142,7 +142,7 @@ def _columns(count: int, wide: float, tall: float, shape: float) -> int:
 
 
 def _glow(strength: NDArray[Any], color: Color) -> NDArray[np.uint8]:
-    """Colours from night to the colour to white for 0 .. 1; uint8 [..., 3]."""
+    """Colors from night to the color to white for 0 .. 1; uint8 [..., 3]."""
     stops = np.array([blend(NIGHT, color, 0.08), blend(NIGHT, color, 0.75), (255, 255, 255)], float)
     return np.stack(
         [np.interp(np.sqrt(strength), [0, 0.6, 1], stops[:, channel]) for channel in range(3)], -1

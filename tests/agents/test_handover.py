@@ -13,10 +13,11 @@ import torch
 
 from agents.optimizer import HiddenMuon
 from agents.sb3 import SB3DQN
-from commands.build import ALGORITHMS, Settings, load_player, make_algorithm
+from commands.build import ALGORITHMS, Settings, make_algorithm
 from commands.eyes import EyesConfig, take_encoder
 from commands.game import GameConfig
 from commands.looks import looks_of
+from commands.player import load_player
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.run import Run

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from agents.actor_critic import ActorCritic, RecurrentActorCritic
 from agents.dqn import QNetwork
-from agents.saliency import METHODS, gradient_saliency, occlusion_saliency, see_centred
+from agents.saliency import METHODS, gradient_saliency, occlusion_saliency, see_centered
 from perception import EncoderSpec, make_encoder
 from perception.encoder import Encoder, freeze, make_reader
 
@@ -24,7 +24,7 @@ class Body(nn.Module):
 
 
 def linear(weight: Tensor, squares: Tensor | None = None) -> ActorCritic:
-    """m(x) = w x + w' x^2 of centred pixels x, whose mean is 100 and whose scale is 1/10; action 1 if it is above 0."""
+    """m(x) = w x + w' x^2 of centered pixels x, whose mean is 100 and whose scale is 1/10; action 1 if above 0."""
     encoder = Encoder(EncoderSpec("small", FRAMES, HEIGHT, WIDTH, 2 * SIZE), Body())
     encoder.mean.fill_(100.0)
     encoder.scale.fill_(0.1)
@@ -156,10 +156,10 @@ def test_every_network_is_explained_and_left_alone(method: str, kind: str, gradi
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_centred_pixels_get_the_scores_of_the_observation(kind: str) -> None:
+def test_centered_pixels_get_the_scores_of_the_observation(kind: str) -> None:
     network, observation = networks()[kind], screen()
-    centred = (observation.float() - network.encoder.mean) * network.encoder.scale
-    torch.testing.assert_close(see_centred(network)(centred)[0], network(observation)[0])
+    centered = (observation.float() - network.encoder.mean) * network.encoder.scale
+    torch.testing.assert_close(see_centered(network)(centered)[0], network(observation)[0])
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -135,7 +135,7 @@ def test_looks_of_a_network_with_a_memory() -> None:
 
 
 def test_the_shipped_agent_tells(tmp_path: Path) -> None:
-    from commands.build import load_player
+    from commands.player import load_player
     from play import SHIPPED
 
     player = load_player(SHIPPED, "cpu")

@@ -20,7 +20,7 @@ from benchmarks.saliency import (
     shuffled,
     take_moments,
 )
-from commands.build import Player, load_player
+from commands.player import Player, load_player
 from envs import FLAPPY_BIRD, GameVectorEnv
 from experiment.errors import UserError
 from play import SHIPPED

@@ -11,8 +11,8 @@ import torch
 import play
 import train
 from benchmarks import labels as few_labels
-from commands.build import load_player
 from commands.looks import looks_of
+from commands.player import load_player
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import train
-from commands.build import load_player
+from commands.player import load_player
 from envs import GAMES
 from experiment.errors import UserError
 from perception import probe

@@ -12,9 +12,10 @@ import torch
 from PIL import Image
 
 import play
-from commands.build import ALGORITHMS, Settings, load_player, make_algorithm
+from commands.build import ALGORITHMS, Settings, make_algorithm
 from commands.eyes import EyesConfig
 from commands.game import GameConfig
+from commands.player import load_player
 from experiment import checkpoint
 from experiment.run import Run
 from experiment.show import show

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from commands.build import load_player
+from commands.player import load_player
 from commands.watched import contender
 from experiment import checkpoint
 from play import SHIPPED

@@ -68,8 +68,8 @@ def test_the_ceiling_holds_the_bird_and_takes_its_flaps() -> None:
 
 
 @pytest.mark.parametrize(("preset", "first", "distance"), [("classic", 60, 36), ("head2023", 48, 39)])
-def test_a_pipe_scores_when_the_birds_centre_passes_its_centre(preset: str, first: int, distance: int) -> None:
-    """Centres: 57 + 17 = 74 and 288 + 26 = 314; 240 pixels are 60 frames of 4 or 48 of 5."""
+def test_a_pipe_scores_when_the_birds_center_passes_its_center(preset: str, first: int, distance: int) -> None:
+    """Centers: 57 + 17 = 74 and 288 + 26 = 314; 240 pixels are 60 frames of 4 or 48 of 5."""
     env, rng = GameVectorEnv(GAME, 1, preset=preset), np.random.default_rng(0)
     _, info = env.reset(seed=7)
     scored = []

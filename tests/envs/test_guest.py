@@ -173,7 +173,7 @@ def test_pixels_are_what_a_person_sees() -> None:
     assert (before != after).any()
 
 
-def test_a_tiny_picture_of_shares_is_seen_in_colours_and_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tiny_picture_of_shares_is_seen_in_colors_and_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
     """As MinAtar renders, 10 x 10 numbers from 0 to 1."""
     guest, _, env = film()
     picture = np.random.default_rng(0).random((10, 8, 3))

@@ -117,7 +117,7 @@ def test_the_agent_sees_what_the_person_sees(settings: dict[str, Any]) -> None:
     assert np.ptp(observations) > 100  # there is something to see
 
 
-def test_at_full_size_the_gray_picture_is_the_colour_picture() -> None:
+def test_at_full_size_the_gray_picture_is_the_color_picture() -> None:
     env = GameVectorEnv(GAME, 1, render_mode="rgb_array", size=(512, 288))
     env.reset(seed=1)
     for _ in range(70):

@@ -31,16 +31,16 @@ def shares(start: int, length: int, full: int, small: int) -> NDArray[np.float64
 def brute_force(
     scene: list[tuple[Sprite, float, float]], screen: tuple[int, int], size: tuple[int, int], channels: int
 ) -> NDArray[np.float64]:
-    """Lay sprites over black: each averaged by area where it lies, then colour + what it leaves of the ground."""
+    """Lay sprites over black: each averaged by area where it lies, then color + what it leaves of the ground."""
     picture = np.zeros((size[1], size[0], channels))
     for sprite, x, y in scene:
         rgb, cover = sprite.image[..., :3] / 1.0, sprite.image[..., 3:] / 255
-        colour = (rgb if channels == 3 else rgb @ GRAY[:, None]) * cover
+        color = (rgb if channels == 3 else rgb @ GRAY[:, None]) * cover
         start = math.floor(x + 0.5) - sprite.origin[0], math.floor(y + 0.5) - sprite.origin[1]
         across = shares(start[0], rgb.shape[1], screen[0], size[0])
         down = shares(start[1], rgb.shape[0], screen[1], size[1])
-        colour, cover = (np.einsum("rh,hwk,cw->rck", down, plane, across) for plane in (colour, cover))
-        picture = colour + picture * (1 - cover)
+        color, cover = (np.einsum("rh,hwk,cw->rck", down, plane, across) for plane in (color, cover))
+        picture = color + picture * (1 - cover)
     return picture
 
 
@@ -79,7 +79,7 @@ def test_every_picture_is_the_brute_force_one(drawn: tuple[Any, ...]) -> None:
     assert (pictures[:guard] == 77).all()
     assert (pictures[-guard:] == 77).all()  # nothing is written beside the picture
     got = pictures[guard:-guard].reshape(size[1], size[0], channels)
-    # A layer rounds its colour, its coverage and the blend: half a step each, at most.
+    # A layer rounds its color, its coverage and the blend: half a step each, at most.
     assert np.abs(got - brute_force(scene, screen, size, channels)).max() <= 1.5 * len(scene) + 1e-6
 
 
@@ -138,8 +138,8 @@ def test_a_size_beyond_the_screen_is_refused(size: tuple[int, int]) -> None:
         make_sheet([Sprite("thing", np.zeros((2, 2, 4), np.uint8))], (50, 60), size, 1)
 
 
-def test_paint_averages_colour_by_coverage() -> None:
-    """A half-covered pixel keeps its colour and gets half the opacity: it is not darkened."""
+def test_paint_averages_color_by_coverage() -> None:
+    """A half-covered pixel keeps its color and gets half the opacity: it is not darkened."""
     picture = paint(3, 2, lambda draw, s: draw.rectangle([0, 0, s + s // 2 - 1, 2 * s - 1], fill="#c86432"))
     assert picture.shape == (2, 3, 4)
     assert (picture[:, 0] == [200, 100, 50, 255]).all()
@@ -147,8 +147,8 @@ def test_paint_averages_colour_by_coverage() -> None:
     assert (picture[:, 2, 3] == 0).all()
 
 
-def test_colours() -> None:
+def test_colors() -> None:
     assert parse_color("#102030", "sky") == (16, 32, 48)
     assert parse_color("red", "sky") == (255, 0, 0)
-    with pytest.raises(ValueError, match="sky must be a colour such as '#6ab936', not 'mud'"):
+    with pytest.raises(ValueError, match="sky must be a color such as '#6ab936', not 'mud'"):
         parse_color("mud", "sky")

@@ -343,7 +343,7 @@ def test_the_vector_env_wants_a_first_reset() -> None:
         ({"size": (84, 289)}, "the width of the picture must be within 1 and 288, not 289"),
         ({"render_mode": "ansi"}, "render_mode must be None or 'rgb_array', not 'ansi'"),
         ({"theme": "noon"}, "theme must be one of day, night, not 'noon'"),
-        ({"pipe_color": "beige?"}, "pipe_color .* must be a colour such as '#6ab936', not 'beige\\?'"),
+        ({"pipe_color": "beige?"}, "pipe_color .* must be a color such as '#6ab936', not 'beige\\?'"),
         ({"pipe_color": 7}, "pipe_color"),
         ({"pipes": "red"}, "FlappyBird has no such setting: pipes"),
     ],

@@ -350,3 +350,13 @@ def test_fit_names_what_differs() -> None:
         "and 1 more",
     )
     fails(lambda: checkpoint.fit({}, {"e": torch.zeros(1)}, "x"), "e is absent here, float32 [1] in the checkpoint")
+
+
+def test_tensors_come_out_of_a_dictionary_as_they_were_put_in() -> None:
+    """Of two prefixes one may begin with the other, and a name may hold a prefix once more."""
+    one, other = {"a.weight": torch.ones(2), "way.b": torch.zeros(1)}, {"c": torch.ones(3)}
+    both = {**checkpoint.nest("way", one), **checkpoint.nest("ways", other)}
+    assert list(both) == ["way.a.weight", "way.way.b", "ways.c"]
+    assert checkpoint.part("way", both) == one
+    assert checkpoint.part("ways", both) == other
+    assert checkpoint.part("w", both) == {}

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from envs import FLAPPY_BIRD, GameVectorEnv
-from perception.dataset import Dataset, record
+from perception.dataset import Dataset
+from perception.recording import record
 
 
 class Chance:

@@ -10,7 +10,7 @@ import torch
 
 from experiment.errors import UserError
 from perception.dataset import Dataset
-from perception.dbn import Machine, contrastive_divergence
+from perception.dbn import RBM, contrastive_divergence
 from tests.agents.making import copy, same
 from tests.perception.recording import open_flappy
 from tests.perception.test_training import make
@@ -21,16 +21,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_flappy(tmp_path_factory.mktemp("dbn") / "flappy", pictures=3000, max_frames=60)
 
 
-def machine(visible: int, hidden: int, pixels: bool, seed: int = 0) -> Machine:
+def machine(visible: int, hidden: int, pixels: bool, seed: int = 0) -> RBM:
     torch.manual_seed(seed)
-    made = Machine(visible, hidden, pixels).double()
+    made = RBM(visible, hidden, pixels).double()
     with torch.no_grad():
         for weight in made.parameters():
             weight.copy_(torch.randn_like(weight))
     return made
 
 
-def energy(made: Machine, v: np.ndarray, h: np.ndarray) -> float:
+def energy(made: RBM, v: np.ndarray, h: np.ndarray) -> float:
     weight, c, b = (x.detach().numpy() for x in (made.weight, made.bias, made.visible))
     own = np.square(v - b).sum() / 2 if made.pixels else -(b * v).sum()
     return float(own - (c * h).sum() - h @ weight @ v)
@@ -81,7 +81,7 @@ def test_contrastive_divergence_follows_its_rule(pixels: bool) -> None:
 def test_a_machine_learns_which_patterns_there_are() -> None:
     """Two of sixteen patterns; how likely each is follows from counting all states."""
     torch.manual_seed(0)
-    made = Machine(4, 6, False)
+    made = RBM(4, 6, False)
     patterns = torch.tensor([[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]])
     optimizer = torch.optim.Adam(made.parameters(), 0.05)
     for _ in range(400):

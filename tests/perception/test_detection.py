@@ -40,7 +40,7 @@ def test_what_the_targets_say_is_read_back() -> None:
 
 
 def test_the_focal_loss_by_hand() -> None:
-    """One centre at p = 0.8, a cell beside it (g = 0.5) at 0.3, one far away (g = 0) at 0.1."""
+    """One center at p = 0.8, a cell beside it (g = 0.5) at 0.3, one far away (g = 0) at 0.1."""
     logits = torch.logit(torch.tensor([0.8, 0.3, 0.1]))[None, None, None]
     heat = torch.tensor([1.0, 0.5, 0.0])[None, None, None]
     by_hand = -(0.2**2 * np.log(0.8) + 0.5**4 * 0.3**2 * np.log(0.7) + 0.1**2 * np.log(0.9))

@@ -52,7 +52,7 @@ def test_patches_after_a_relu_are_those_of_unfold(kernel: int, stride: int, dtyp
     assert torch.equal(mine.grad.float(), torchs.grad)
 
 
-def test_centred_in_half_precision_rounds_once() -> None:
+def test_centered_in_half_precision_rounds_once() -> None:
     seen, mean = pictures(4, 1, 16, 16), torch.full((16, 16), MEAN)
     expected = ((seen.float() - MEAN) * SCALE).to(torch.bfloat16)
     assert torch.equal(centered(seen, mean, SCALE, torch.bfloat16), expected)

@@ -1,10 +1,9 @@
-"""The trainer, the ways and the probes: known answers, exact resumes, encoders that come back to the last bit."""
+"""The trainer and the ways: known answers, exact resumes, encoders that come back to the last bit."""
 
 import json
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import imageio.v3 as iio
@@ -18,9 +17,8 @@ from experiment.errors import UserError
 from experiment.metrics import Metrics, read_metrics
 from experiment.run import Run
 from perception import EncoderSpec, load_encoder, make_encoder, save_encoder
-from perception.build import WAYS, EncoderSettings, config_of, make_way
+from perception.build import WAYS, EncoderSettings, make_way
 from perception.dataset import Dataset
-from perception.probe import probe, r2, random_encoder, ridge
 from perception.supervised import numbers_loss
 from perception.training import Trainer
 from tests.agents.making import copy, same
@@ -43,7 +41,7 @@ def settings(name: str, data: Dataset, total: int, **changes: Any) -> EncoderSet
 
 def make(name: str, data: Dataset, path: Path, total: int, **changes: Any) -> Trainer:
     chosen = settings(name, data, total, **changes)
-    trainer = make_trainer(Run.create(path, config_of(chosen), "x"), chosen, data, quiet=True)
+    trainer = make_trainer(Run.create(path, asdict(chosen), "x"), chosen, data, quiet=True)
     trainer.prepare()
     return trainer
 
@@ -152,63 +150,6 @@ def test_the_loss_of_numbers_by_hand() -> None:
     wanted = torch.tensor([[0.0, nan, nan], [0.0, 0.0, nan]])
     expected = 0.5 * (np.log(5 + 0.02) + np.log(4 + 0.02)) / 2
     assert numbers_loss(told, wanted).item() == pytest.approx(expected)
-
-
-def test_r2_by_hand() -> None:
-    true = np.array([[1.0, 5.0], [2.0, 5.0], [np.nan, 5.0], [3.0, 5.0]])
-    told = np.array([[1.0, 5.0], [2.0, 6.0], [99.0, 5.0], [2.0, 5.0]])
-    values = r2(told, true)
-    assert values[0] == pytest.approx(1 - 1 / 2)
-    assert np.isnan(values[1])
-    assert r2(true[[0, 1, 3]], true[[0, 1, 3]])[0] == 1
-    assert r2(np.full((3, 1), 2.0), true[[0, 1, 3], :1])[0] == 0
-
-
-def test_ridge_is_least_squares_without_strength_and_the_mean_with_much() -> None:
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(200, 5))
-    numbers = features @ [1, -2, 0, 3, 0.5] + 7 + 0.01 * rng.normal(size=200)
-    expected, *_ = np.linalg.lstsq(np.c_[features, np.ones(200)], numbers, rcond=None)
-    np.testing.assert_allclose(ridge(features, numbers, 1e-12), expected, atol=1e-6)
-    heavy = ridge(features, numbers, 1e9)
-    np.testing.assert_allclose(heavy, [0, 0, 0, 0, 0, numbers.mean()], atol=1e-6)
-
-
-def test_probes_find_what_is_there_and_nothing_else(data: Dataset) -> None:
-    """Features that hold a number and noise: the number is found, one that is not in them is not."""
-
-    class Told(torch.nn.Module):
-        def forward(self, observations: torch.Tensor) -> torch.Tensor:
-            return observations.float().mean((2, 3))  # of each of two frames
-
-    found = probe(Told(), data)  # type: ignore[arg-type]
-    assert found.keys() == set(data.names)
-    # Pipes darken the picture as they come: that much, and no more, the mean brightness knows.
-    assert 0.2 < found["pipe_x"] < 0.999
-    assert found["velocity"] < 0.3
-
-
-def test_what_never_changes_has_no_r2(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not in the test episodes, nor anywhere; what is a feature itself is told wholly."""
-    rng = np.random.default_rng(0)
-    parts = []
-    for _ in range(3):
-        features = rng.normal(size=(50, 2))
-        parts.append((features, np.c_[features[:, 0], features[:, 0], np.full(50, 5.0)]))
-    parts[2][1][:, 1] = 3.0
-    monkeypatch.setattr("perception.probe.features_of", lambda encoder, split, most: split)
-    splits = dict(zip(("train", "validation", "test"), parts, strict=True))
-    found = probe(None, SimpleNamespace(splits=splits, names=("told", "still", "ever still")))  # type: ignore[arg-type]
-    assert found["told"] == pytest.approx(1)
-    assert np.isnan([found["still"], found["ever still"]]).all()
-
-
-def test_the_control_has_its_own_normalisation(data: Dataset) -> None:
-    spec = EncoderSpec(feature_dim=16)
-    one, again, other = (random_encoder(make_encoder(spec), data, seed) for seed in (0, 0, 1))
-    assert same(one.state_dict(), again.state_dict())
-    assert not same(one.state_dict(), other.state_dict())
-    assert one.mean.std() > 1
 
 
 def test_an_encoder_comes_back_to_the_last_bit(tmp_path: Path) -> None:

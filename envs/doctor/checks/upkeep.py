@@ -33,7 +33,7 @@ def render_form(seen: Evidence) -> Iterator[Finding]:
 def render_blank(seen: Evidence) -> Iterator[Finding]:
     """A frame shows something."""
     if seen.frames and all(isinstance(f, np.ndarray) and f.size and f.min() == f.max() for f in seen.frames):
-        yield Finding("render-blank", WARNING, f"all {len(seen.frames)} rendered frames are of one colour")
+        yield Finding("render-blank", WARNING, f"all {len(seen.frames)} rendered frames are of one color")
 
 
 def render_moves(seen: Evidence) -> Iterator[Finding]:

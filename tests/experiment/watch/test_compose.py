@@ -38,7 +38,7 @@ def scene(*seats: Seat, overlays: frozenset[str] = USUAL) -> Scene:
 
 
 def is_color(pixels: NDArray[np.uint8], color: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """Where pixels have a colour, but for what rounds when sizes change."""
+    """Where pixels have a color, but for what rounds when sizes change."""
     found: NDArray[np.bool_] = (np.abs(pixels.astype(int) - np.array(color)) <= 6).all(-1)
     return found
 
