@@ -10,6 +10,7 @@ from torch import Tensor
 from agents.exploration import Leaning
 from agents.rollout import Episodes, Rollout
 from experiment.checkpoint import nest, part
+from experiment.errors import UserError
 
 
 @dataclass
@@ -96,8 +97,13 @@ class Actor:
 
         Returns:
             (actions int64 [games], their log probabilities float [games]), on the CPU.
+
+        Raises:
+            UserError: if logits are not finite.
         """
         logits = logits.cpu() + self.lean
+        if not logits.isfinite().all():
+            raise UserError("training has diverged: the policy is NaN or infinite; try a smaller --learning-rate")
         actions = torch.multinomial(logits.softmax(-1), 1, generator=self.generator)
         return actions.squeeze(-1), logits.log_softmax(-1).gather(-1, actions).squeeze(-1)
 

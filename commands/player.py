@@ -70,7 +70,7 @@ def load_player(path: Path, device: str = "auto", env: str | None = None) -> Pla
     if run.config.get("algorithm", "").startswith("encoder-"):
         raise UserError(f"{run.path} is an encoder's run, which can't play; hand it to an agent: --encoder {run.path}")
     folder = path if given != path else run.path / BEST
-    if given == path and not folder.exists():
+    if given == path and not checkpoint.exists(folder):
         folder = checkpoint.latest(run.path)
     tensors, meta = checkpoint.load(folder)
     settings = Settings.parse(run.config, str(run.path / CONFIG), env)

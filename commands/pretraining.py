@@ -1,5 +1,6 @@
 """An encoder's run from the command line, and the pictures it learns from."""
 
+import shlex
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -184,5 +185,6 @@ def _finish(run: Run, trainer: Trainer, finished: bool) -> int:
         return 130
     for name, value in trainer.judge().items():
         print(f"{name:20} {value:.4f}", file=sys.stderr)
-    print(f"look at {run.path / 'pictures.png'}; hand it on: python train.py ppo --encoder {run.path}", file=sys.stderr)
+    path = shlex.quote(str(run.path))
+    print(f"look at {run.path / 'pictures.png'}; hand it on: python train.py ppo --encoder {path}", file=sys.stderr)
     return 0

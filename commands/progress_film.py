@@ -52,8 +52,7 @@ def film_progress(run: Run, device: str, env: str) -> None:
         UserError: if the game can't be shown, or the files can't be written.
     """
     best = run.path / BEST
-    steps = checkpoint.load(best)[1]["steps"]
-    chosen = [path for path in choose(run.path) if int(path.name) != steps]
+    chosen = choose(run.path, checkpoint.load(best)[1]["steps"])
     stages = [_stage(path, device, env) for path in [*chosen, best]]
     shots: list[list[NDArray[np.uint8]]] = []
     rate = stages[0].player.settings.game.fps

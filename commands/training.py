@@ -112,7 +112,7 @@ def _judge(run: Run, config: RunnerConfig, settings: Settings, quiet: bool) -> N
     print(one_line(result), file=sys.stderr)
     try:
         film(player.pictures(FILM_SECONDS), run.path / "best.mp4", player.settings.game.fps)
-        if (run.path / BEST).exists():  # a run that the clock stopped at once has evaluated nothing on its way
+        if checkpoint.exists(run.path / BEST):  # a run that the clock stopped at once has evaluated nothing on its way
             film_progress(run, device, env)
     except (UserError, EnvFailure, ValueError) as error:  # what was learned is there
         print(f"there is no film: {error}", file=sys.stderr)

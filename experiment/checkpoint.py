@@ -41,7 +41,7 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], meta: dict[str, Any]
     """
     text = json.dumps(meta)  # fails before anything is written
     with explain(f"save the checkpoint {folder}"):
-        if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {TENSORS, HEAD}):
+        if folder.exists() and (not folder.is_dir() or _foreign(folder)):
             raise UserError(f"{folder} is not a checkpoint, and saving would delete it; choose another folder")
         folder.parent.mkdir(parents=True, exist_ok=True)
         with files.replacing_folder(folder) as temporary:
@@ -55,6 +55,11 @@ def save(folder: Path, tensors: Mapping[str, torch.Tensor], meta: dict[str, Any]
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             head = {"format": FORMAT, "version": VERSION, "tensors_sha256": digest, "meta_sha256": _sha256(text)}
             files.write(temporary / HEAD, json.dumps({**head, "meta": json.loads(text)}, indent=2) + "\n")
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is a checkpoint, be it where a crash left it while it was being replaced."""
+    return folder.exists() or files.aside(folder).exists()
 
 
 def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -118,7 +123,13 @@ def latest(run_folder: Path) -> Path:
     Raises:
         UserError: if there is none.
     """
-    for folder in reversed(_of(run_folder).all()):
+    folders = _of(run_folder).all()
+    if not folders:
+        raise UserError(
+            f"there is no sound checkpoint in {run_folder / FOLDER}, for none was saved yet; if nothing trains there, "
+            f"delete {run_folder} and train anew"
+        )
+    for folder in reversed(folders):
         try:
             _read(folder)
         except UserError as error:
@@ -209,6 +220,11 @@ def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         seen.add(plain.untyped_storage().data_ptr())
         result[key] = plain
     return result
+
+
+def _foreign(folder: Path) -> set[str]:
+    """Names in a folder that no checkpoint has. Hidden ones, which file managers leave everywhere, don't count."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {TENSORS, HEAD}
 
 
 def _of(run_folder: Path) -> Series:

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TextIO, cast
 
 from experiment.errors import UserError
 
@@ -63,6 +63,7 @@ def main_line(main: Callable[[list[str]], int]) -> None:
     # single other busy process can make training fifty times slower. Far fewer spins cost an idle machine
     # a third of its speed.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    sys.stderr = cast("TextIO", _Unread(sys.stderr))
     try:
         code = main(sys.argv[1:])
     except UserError as error:
@@ -90,6 +91,31 @@ def main_line(main: Callable[[list[str]], int]) -> None:
         print(f"{error.traceback}error: {error}", file=sys.stderr)
         code = 2
     sys.exit(code)
+
+
+class _Unread:
+    """Standard error, whose reader may be gone, as a closed terminal or a pipe's end: that must end no training."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _is_memory(error: Exception) -> bool:

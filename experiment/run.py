@@ -8,6 +8,7 @@ checkpoints/     named by their steps (see checkpoint.py)
 import errno
 import itertools
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from experiment import files, machine, metrics
 from experiment.errors import UserError, explain
 from experiment.lock import FolderLock
 
-RUNS, CONFIG = Path("runs"), "config.json"
+RUNS, CONFIG, LOCK = Path("runs"), "config.json", ".lock"
 FORMAT, VERSION = "wingbeat run", 1
 
 
@@ -31,7 +32,7 @@ class Run:
 
     def __init__(self, path: Path, about: dict[str, Any]) -> None:
         self.path, self.about = path, about
-        self._lock = FolderLock(path / ".lock")
+        self._lock = FolderLock(path / LOCK)
 
     @classmethod
     def create(cls, out: Path | None, config: dict[str, Any], default_name: str) -> "Run":
@@ -49,13 +50,37 @@ class Run:
         about = {"format": FORMAT, "version": VERSION, "config": config, **machine.describe()}
         text = json.dumps(about, indent=2, default=_jsonable) + "\n"
         with explain(f"make the run's folder {out or RUNS / default_name}"):
-            path = next((path for path in ([out] if out else _names(default_name)) if _make(path, text)), None)
-        if path is None:
-            resume = f", or go on with --resume {out}" if out and (out / CONFIG).is_file() else ""
-            raise UserError(f"{out} exists already and would be lost; choose another folder{resume}")
-        run = cls(path, json.loads(text))
-        run.lock()
-        return run
+            (out.parent if out else RUNS).mkdir(parents=True, exist_ok=True)
+            for path in [out] if out else _names(default_name):
+                run = cls(path, json.loads(text))
+                if run._make(text):
+                    return run
+        resume = f", or go on with --resume {shlex.quote(str(out))}" if out and (out / CONFIG).is_file() else ""
+        raise UserError(f"{out} exists already and would be lost; choose another folder{resume}")
+
+    def _make(self, text: str) -> bool:
+        """Make the folder with its config.json, and lock it; False if the name is taken."""
+        if self.path.is_dir():
+            # Made beforehand, perhaps a mounted disk, which can't be renamed over: it becomes a run with this file.
+            if any(path.name != LOCK for path in self.path.iterdir()):
+                return False
+            self.lock()  # or another command that was given the same folder might write it, too
+            if (self.path / CONFIG).exists():
+                return False
+            with files.replacing(self.path / CONFIG) as temporary:
+                files.write(temporary, text)
+            return True
+        if self.path.exists() or self.path.is_symlink():
+            return False
+        try:
+            with files.making_folder(self.path) as temporary:
+                files.write(temporary / CONFIG, text)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
+                return False
+            raise
+        self.lock()
+        return True
 
     @classmethod
     def open(cls, path: Path) -> "Run":
@@ -93,7 +118,7 @@ class Run:
     @property
     def resuming(self) -> str:
         """The flags that go on with it; code of the user's own has to be named again."""
-        return f"--resume {self.path}{naming(self.config.get('game', {}).get('env', ''))}"
+        return f"--resume {shlex.quote(str(self.path))}{naming(self.config.get('game', {}).get('env', ''))}"
 
     def set_total_steps(self, total_steps: int) -> None:
         """Give the run another length, for every later resume too.
@@ -147,25 +172,6 @@ def _names(name: str) -> Iterator[Path]:
     taken = [path.name.removeprefix(f"{name}-") for path in RUNS.iterdir()] if RUNS.is_dir() else []
     first = max((int(number) for number in taken if number.isdecimal()), default=0) + 1
     return (RUNS / f"{name}-{n}" for n in itertools.count(first))
-
-
-def _make(path: Path, text: str) -> bool:
-    """Make the folder with its config.json; False if the name is taken."""
-    if path.is_dir() and not any(path.iterdir()):
-        # Made beforehand, perhaps a mounted disk, which can't be renamed over: it becomes a run with this file.
-        with files.replacing(path / CONFIG) as temporary:
-            files.write(temporary, text)
-        return True
-    if path.exists() or path.is_symlink():
-        return False
-    try:
-        with files.making_folder(path) as temporary:
-            files.write(temporary / CONFIG, text)
-    except OSError as error:
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):  # another process was faster
-            return False
-        raise
-    return True
 
 
 def _jsonable(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Runs an algorithm to its end: timing, record, progress, evaluation, checkpoints, signals."""
 
+import math
 import os
 import signal
 import sys
@@ -94,10 +95,12 @@ def take_up(run: Run, trainee: Trainee, tensors: dict[str, Tensor], total_steps:
         total_steps: a new length of the whole run, if it is to have one.
 
     Raises:
-        UserError: if the checkpoint does not fit, or the disk refuses.
+        UserError: if the checkpoint does not fit, the new length is shorter than what is done, or the disk refuses.
     """
     checkpoint.fit(trainee.state_dict(), tensors, f"the {run.config['algorithm']} run in {run.path}")
     trainee.load_state_dict(tensors)
+    if total_steps and total_steps < trainee.steps:
+        raise UserError(f"--total-steps {total_steps} is less than the {trainee.steps} that are done")
     checkpoint.rewind(run.path, trainee.steps)
     stages.rewind(run.path, trainee.steps)
     run.truncate_metrics(trainee.steps)
@@ -155,6 +158,24 @@ def draw_curve(run: Run, draw: Callable[[list[dict[str, Any]], Path, str], None]
         print(f"warning: no curve.png: {error}", file=sys.stderr)
 
 
+def refuse_divergence(numbers: dict[str, float], steps: int) -> None:
+    """Stop a training that computes with NaN or infinity: it would do so for ever, and fill its checkpoints with it.
+
+    Args:
+        numbers: what was logged; those whose names end with "loss" are looked at.
+        steps: done so far.
+
+    Raises:
+        UserError: naming the loss.
+    """
+    for name, value in numbers.items():
+        if name.endswith("loss") and not math.isfinite(value):
+            raise UserError(
+                f"training has diverged: {name} is {value} at {steps:,} steps, which are not saved; try a smaller "
+                "--learning-rate"
+            )
+
+
 class Runner:
     """Trains until the steps are done or somebody interrupts, and leaves a run that can go on.
 
@@ -183,8 +204,9 @@ class Runner:
         self.evaluate, self.config, self.quiet = evaluate, config, quiet
         record = read_metrics(run.metrics) if run.metrics.exists() else []
         self._earlier = latest_seconds(record, seconds)
-        scores = [line["eval/score_mean"] for line in record if "eval/score_mean" in line]
-        self._best = max(scores, default=float("-inf"))
+        judged = {line["steps"]: line["eval/score_mean"] for line in record if "eval/score_mean" in line}
+        self._evaluated = max(judged, default=0)  # the steps of the last evaluation
+        self._best = max([*judged.values(), *self._kept_score()], default=float("-inf"))
 
     @property
     def seconds(self) -> float:
@@ -195,7 +217,6 @@ class Runner:
         """Train until the steps or the time are over, or somebody interrupts; returns whether nobody did."""
         algorithm, config = self.algorithm, self.config
         first_steps, begun = algorithm.steps, time.monotonic()
-        evaluated = first_steps
         saved = logged = begun
         due = begun + config.evaluate_seconds
         steps_logged = first_steps
@@ -204,9 +225,12 @@ class Runner:
             Progress(self.total_steps, start_steps=first_steps, quiet=self.quiet) as progress,
             Interruption() as interruption,
         ):
+            if not resumed:
+                self.save()  # whatever happens, there is something to go on from
             while algorithm.steps < self.total_steps and not interruption.asked and not self._late():
                 with self._saved_on_failure():
                     numbers = algorithm.iterate()
+                refuse_divergence(numbers, algorithm.steps)
                 now = time.monotonic()
                 if now - logged >= 1.0 or algorithm.steps >= self.total_steps:
                     speed = (algorithm.steps - steps_logged) / (now - logged)
@@ -219,10 +243,10 @@ class Runner:
                 if config.evaluate_seconds and now >= due:
                     with self._saved_on_failure():
                         self._evaluate(metrics, progress)
-                    evaluated, ended = algorithm.steps, time.monotonic()
+                    ended = time.monotonic()
                     due = ended + max(config.evaluate_seconds, PACE * (ended - now))
             self.save()
-            if config.evaluate_seconds and algorithm.steps > evaluated:
+            if config.evaluate_seconds and algorithm.steps > self._evaluated:
                 with self._saved_on_failure():
                     self._evaluate(metrics, progress)
             if interruption.asked or algorithm.steps < self.total_steps:
@@ -240,6 +264,13 @@ class Runner:
             self.save()
             saved = f"saved at {self.algorithm.steps:,} steps, go on with {self.run.resuming}"
             raise EnvFailure(f"{failure}; {saved}", failure.traceback) from failure
+
+    def _kept_score(self) -> list[float]:
+        """The mean of the policy in best/, which may be from after the checkpoint that a run goes on from."""
+        try:
+            return [float(checkpoint.load(self.run.path / BEST)[1]["evaluation"]["score_mean"])]
+        except (UserError, KeyError, TypeError):  # there is none, or it is damaged
+            return []
 
     def _late(self) -> bool:
         return 0 < self.config.max_seconds <= seconds_since_start()
@@ -272,6 +303,7 @@ class Runner:
         result = self.evaluate(episodes, self.config.evaluate_cap, watch)
         wanted = ("score_mean", "score_median", "score_ci95", "score_cap", "reached_cap", "episodes")
         self._log(metrics, {f"eval/{key}": result[key] for key in wanted})
+        self._evaluated = steps
         self._best = max(self._best, result["score_mean"])
         policy = checkpoint.nest("average", checkpoint.part("average", self.algorithm.state_dict()))
         meta = self._meta() | {"evaluation": result}

@@ -48,19 +48,28 @@ def rewind(run: Path, steps: int) -> None:
     leave(run, [path for path in _of(run).all() if int(path.name) <= steps])
 
 
-def choose(run: Path) -> list[Path]:
-    """Choose the stages for a film: the first, and the one whose score is nearest to half way from its to the best."""
+def choose(run: Path, best: int) -> list[Path]:
+    """Choose the stages for a film that ends with the best policy.
+
+    Args:
+        run: the run's folder.
+        best: that policy's steps.
+
+    Returns:
+        of the stages before it the first, and the one whose score is nearest to half way from that one's to the best.
+    """
     scores: dict[Path, float] = {}
     for path in _of(run).all():
         try:
             scores[path] = float(checkpoint.load(path)[1]["evaluation"]["score_mean"])
         except (UserError, KeyError, TypeError):  # damaged; it is for a film, no more
             continue
-    if not scores:
+    earlier = [path for path in scores if int(path.name) < best]
+    if not earlier:
         return []
-    first, *later = scores
+    first, *later = earlier
     half = (scores[first] + max(scores.values())) / 2
-    middle = min(later[:-1], key=lambda path: abs(scores[path] - half), default=None)
+    middle = min(later, key=lambda path: abs(scores[path] - half), default=None)
     return [first] if middle is None else [first, middle]
 
 

@@ -25,7 +25,7 @@ from experiment.errors import explain
 from experiment.metrics import Metrics, read_metrics
 from experiment.progress import Progress
 from experiment.run import Run
-from experiment.runner import Interruption, draw_curve, latest_seconds, seconds_since_start
+from experiment.runner import Interruption, draw_curve, latest_seconds, refuse_divergence, seconds_since_start
 from perception.dataset import Batch, Dataset, Split
 from perception.encoder import Encoder
 from perception.saving import FOLDER, save_encoder
@@ -203,8 +203,11 @@ class Trainer:
             Progress(self.total_steps, start_steps=self.steps, quiet=self.quiet) as progress,
             Interruption() as interruption,
         ):
+            if not resumed:
+                self.save()  # whatever happens, there is something to go on from
             while self._learns and self.steps < self.total_steps and not interruption.asked and not self._late():
                 recent.append(self.step())
+                refuse_divergence(recent[-1], self.steps)
                 progress.update(self.steps, loss=recent[-1]["loss"])
                 now = time.monotonic()
                 if now - logged >= 1.0 or self.steps >= self.total_steps:

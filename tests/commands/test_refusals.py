@@ -3,6 +3,8 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from experiment.command import main_line
 from experiment.errors import UserError
 from tests.commands.running import command, refused
 
+ROOT = Path(__file__).parents[2]
 WRONG_TRAINING = [
     ("sac", "no algorithm 'sac'", "ppo, ppo-lstm, a2c"),
     ("ppo --nope 3", "--nope"),
@@ -330,3 +333,15 @@ def test_too_little_memory_is_one_line(take: Callable[[], object], capsys: pytes
         main_line(main)
     assert stop.value.code == 2
     assert re.fullmatch(r"error: there is not enough memory for this[^\n]*\n", capsys.readouterr().err)
+
+
+def test_a_reader_that_went_away_ends_no_training(tmp_path: Path) -> None:
+    """As with `2> >(head -n 1)`, or a terminal that was closed."""
+    words = "ppo --num-envs 4 --rollout-steps 8 --precision fp32 --threads 1 --total-steps 3000 --evaluate-seconds 0"
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *words.split(), "--out", "run"], cwd=tmp_path, stderr=subprocess.PIPE
+    )
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.wait(timeout=100) == 0
+    assert (tmp_path / "run" / "checkpoints" / "000003008").is_dir()

@@ -360,3 +360,18 @@ def test_tensors_come_out_of_a_dictionary_as_they_were_put_in() -> None:
     assert checkpoint.part("way", both) == one
     assert checkpoint.part("ways", both) == other
     assert checkpoint.part("w", both) == {}
+
+
+def test_what_file_managers_leave_in_a_checkpoint_ends_no_training(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path / "best", {"x": torch.zeros(1)}, {})
+    (tmp_path / "best" / ".DS_Store").write_text("icons")
+    checkpoint.save(tmp_path / "best", {"x": torch.ones(1)}, {})
+    assert checkpoint.load(tmp_path / "best")[0]["x"].item() == 1
+
+
+def test_one_that_a_crash_left_aside_is_there(tmp_path: Path) -> None:
+    assert not checkpoint.exists(tmp_path / "best")
+    checkpoint.save(tmp_path / "best", {"x": torch.zeros(1)}, {})
+    assert checkpoint.exists(tmp_path / "best")
+    (tmp_path / "best").rename(tmp_path / ".old-best")
+    assert checkpoint.exists(tmp_path / "best")

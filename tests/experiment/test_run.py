@@ -72,6 +72,26 @@ def test_an_empty_folder_may_be_used(tmp_path: Path) -> None:
     assert Run.open(tmp_path / "x").config["algo"] == "ppo"
 
 
+def test_of_two_commands_with_one_empty_folder_the_later_leaves_it_alone(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    faster = Run(tmp_path / "x", {})
+    faster.lock()
+    with pytest.raises(UserError, match="is training into"):
+        Run.create(tmp_path / "x", CONFIG, "ppo")
+    assert [path.name for path in (tmp_path / "x").iterdir()] == [".lock"]
+
+
+def test_a_link_to_a_disk_that_is_gone_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").symlink_to("nowhere")
+    with pytest.raises(UserError, match="cannot make"):
+        Run.create(None, CONFIG, "ppo")
+
+
+def test_commands_are_printed_as_a_shell_takes_them(tmp_path: Path) -> None:
+    assert Run.create(tmp_path / "my run", CONFIG, "ppo").resuming == f"--resume '{tmp_path / 'my run'}'"
+
+
 def test_fresh_names_count_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names = [Run.create(None, {}, name).path.as_posix() for name in ("ppo", "ppo", "dqn", "ppo-ALE/Pong")]

@@ -14,7 +14,7 @@ from experiment.errors import UserError
 from experiment.metrics import Metrics, read_metrics
 from experiment.progress import Progress
 from experiment.run import Run
-from experiment.runner import BEST, Interruption, Runner, RunnerConfig, draw_curve
+from experiment.runner import BEST, Interruption, Runner, RunnerConfig, draw_curve, take_up
 
 
 class Algorithm:
@@ -50,6 +50,71 @@ def test_the_newest_policy_is_kept_unless_an_earlier_one_was_clearly_better(tmp_
             keeper._evaluate(metrics, progress)
             tensors, meta = checkpoint.load(run.path / BEST)
             assert int(tensors["average.age"]) == meta["steps"] == kept
+
+
+def judged(mean: float, cap: int = 100) -> dict[str, Any]:
+    """An evaluation without doubt."""
+    scores = {"score_mean": mean, "score_median": mean, "score_ci95": [mean, mean]}
+    return {**scores, "score_cap": cap, "reached_cap": 0.0, "episodes": 1}
+
+
+def test_an_evaluation_that_was_cut_off_is_made_up_for(tmp_path: Path) -> None:
+    """The last one, of the finished policy: without it an older one would be filmed in the end."""
+    run, clock = Run.create(tmp_path / "run", {}, "x"), Clock()
+
+    def killed(*args: Any) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Runner(run, Counts(clock), 3, killed, RunnerConfig(), quiet=True).train()
+    again = Counts(clock)
+    again.steps = int(checkpoint.load(checkpoint.latest(run.path))[1]["steps"])
+    assert again.steps == 3
+    assert Runner(run, again, 3, lambda *args: judged(5.0), RunnerConfig(), quiet=True).train(resumed=True)
+    assert checkpoint.load(run.path / BEST)[1]["steps"] == 3
+    unasked = Runner(run, again, 3, killed, RunnerConfig(), quiet=True)
+    assert unasked.train(resumed=True)  # once is enough
+
+
+def test_a_better_policy_of_after_the_checkpoint_is_kept(tmp_path: Path) -> None:
+    """Killed between an evaluation and the next checkpoint, a run goes on from before; its record knows no 80."""
+    run, algorithm = Run.create(tmp_path / "run", {}, "x"), Algorithm()
+    algorithm.steps = 100
+    with Metrics(run.path) as metrics, Progress(100, quiet=True) as progress:
+        Runner(run, algorithm, 200, lambda *args: judged(80.0), RunnerConfig(), quiet=True)._evaluate(metrics, progress)
+    run.metrics.unlink()
+    algorithm.steps = 60
+    with Metrics(run.path) as metrics, Progress(100, quiet=True) as progress:
+        Runner(run, algorithm, 200, lambda *args: judged(6.0), RunnerConfig(), quiet=True)._evaluate(metrics, progress)
+    assert checkpoint.load(run.path / BEST)[1]["evaluation"]["score_mean"] == 80.0
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_training_that_diverges_ends_and_saves_nothing_of_it(tmp_path: Path, value: float) -> None:
+    class Diverges(Counts):
+        def iterate(self) -> dict[str, float]:
+            return super().iterate() | {"train/value_loss": 1.0 if self.steps < 5 else value}
+
+    run = Run.create(tmp_path / "run", {}, "x")
+    config = RunnerConfig(evaluate_seconds=0.0, checkpoint_seconds=1e-9, keep=0)
+    with pytest.raises(UserError, match=r"diverged: train/value_loss is .* at 5 steps.*--learning-rate"):
+        Runner(run, Diverges(Clock()), 200, lambda *args: {}, config, quiet=True).train()
+    assert sorted(int(path.name) for path in run.checkpoints.iterdir()) == [0, 1, 2, 3, 4]
+
+
+def test_a_run_can_not_become_shorter_than_it_is(tmp_path: Path) -> None:
+    class Old(Algorithm):
+        steps = 30
+
+        def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+            self.steps = int(state["average.age"])
+
+    run = Run.create(tmp_path / "run", {"algorithm": "x", "total_steps": 50}, "x")
+    checkpoint.save(run.checkpoint(30), Old().state_dict(), {})
+    with pytest.raises(UserError, match="--total-steps 20 is less than the 30 that are done"):
+        take_up(run, Old(), Old().state_dict(), 20)
+    take_up(run, Old(), Old().state_dict(), 30)
+    assert Run.open(run.path).config["total_steps"] == 30
 
 
 def test_what_was_learned_is_saved_before_the_last_evaluation(tmp_path: Path) -> None:
@@ -142,7 +207,8 @@ def test_checkpoints_come_when_they_are_due_however_long_evaluations_take(
     config = RunnerConfig(evaluate_seconds=5.0, checkpoint_seconds=30.0, keep=0)
     Runner(run, algorithm, 200, Judge(algorithm), config, quiet=True).train()
     found = sorted(int(path.name) for path in run.checkpoints.iterdir())
-    assert found == [10, 40, 70, 86, 116, 146, 166, 196, 200]  # so many seconds less 20 for each evaluation
+    # So many seconds less 20 for each evaluation; and one before the first step.
+    assert found == [0, 10, 40, 70, 86, 116, 146, 166, 196, 200]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
