@@ -3,7 +3,7 @@
 import textwrap
 from typing import Any
 
-from envs.doctor.checks.evidence import TRAINING_STEPS
+from envs.doctor.checks.speed import TRAINING_STEPS
 from envs.doctor.examine import Report
 from envs.doctor.finding import ERROR, GROUPS, KINDS, NOTE, WARNING, Finding
 

@@ -1,5 +1,6 @@
 """The doctor finds planted faults by name, and leaves sound environments alone."""
 
+import inspect
 import json
 import re
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from envs.doctor import ERROR, KINDS, NOTE, WARNING, NoSuchEnvironment, Report, examine
 from envs.doctor.__main__ import main
+from envs.doctor.checks import BY_STAGE
 from envs.doctor.making import find
 from envs.doctor.report import as_dict, as_text
 from experiment.errors import UserError
@@ -129,6 +131,14 @@ def test_the_exit_code_is_the_verdict(capsys: pytest.CaptureFixture[str]) -> Non
     assert main([OWN + "OldStep", "--steps", "50", "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert [found["name"] for found in answer["findings"] if found["severity"] == ERROR] == ["step-returns"]
+
+
+def test_checks_lie_where_their_findings_belong() -> None:
+    """The docs' groups are the files."""
+    for check in (check for stage in BY_STAGE.values() for check in stage):
+        names = re.findall(r'(?:Finding|of_part)\(\s*"([a-z-]+)"', inspect.getsource(check))
+        groups = {KINDS[name].group for name in names}
+        assert groups == {check.__module__.rsplit(".", 1)[-1]}, check.__name__
 
 
 def test_the_page_has_every_finding_and_its_mend() -> None:

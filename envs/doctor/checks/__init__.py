@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from envs.doctor.checks.actions import action_changed, action_scale, action_start, action_twins, actions_ignored
 from envs.doctor.checks.ends import end_sticks, end_type, ends_both, limit_terminates, never_ends, step_after_end
 from envs.doctor.checks.evidence import Evidence
-from envs.doctor.checks.interface import info_type, reset_signature, seed_default, space_missing
+from envs.doctor.checks.interface import info_type, reset_signature, space_missing
 from envs.doctor.checks.observations import (
     aliased,
+    channel_order,
     frozen,
     observation_dtype,
     observation_finite,
@@ -16,22 +17,15 @@ from envs.doctor.checks.observations import (
     observation_range,
     observation_scale,
     observation_unbounded,
+    picture_blank,
+    picture_floats,
+    picture_scale,
 )
-from envs.doctor.checks.pictures import channel_order, picture_blank, picture_floats, picture_scale
+from envs.doctor.checks.pictures import render_blank, render_form, render_missing, render_moves, render_raises
 from envs.doctor.checks.rewards import reward_finite, reward_scale, reward_type, reward_zero
-from envs.doctor.checks.seeds import global_random, one_start, repeatable, reseeding, sharing
-from envs.doctor.checks.upkeep import (
-    gymnasium_checker,
-    memory_grows,
-    prints,
-    render_blank,
-    render_form,
-    render_missing,
-    render_moves,
-    render_raises,
-    reset_slow,
-    step_slow,
-)
+from envs.doctor.checks.running import gymnasium_checker, prints
+from envs.doctor.checks.seeds import global_random, one_start, repeatable, reseeding, seed_default, sharing
+from envs.doctor.checks.speed import memory_grows, reset_slow, step_slow
 from envs.doctor.finding import Finding
 
 Check = Callable[[Evidence], Iterator[Finding]]

@@ -12,8 +12,6 @@ from envs.doctor.finding import Finding
 from envs.doctor.probe import Record, leaves
 
 PICTURE_SIDE = 8  # a box of three axes, two of them at least this long, is a picture
-TRAINING_STEPS = 2_400_000
-CHANCE = 1e-6  # of a false alarm, where a check must tell a fault from bad luck
 
 
 @dataclass

@@ -7,7 +7,7 @@ from gymnasium import spaces
 from envs.doctor.checks.evidence import Evidence
 from envs.doctor.finding import ERROR, WARNING, Finding
 from envs.doctor.making import parameters
-from envs.doctor.probe import brief, describe
+from envs.doctor.probe import describe
 
 
 def space_missing(seen: Evidence) -> Iterator[Finding]:
@@ -25,13 +25,6 @@ def reset_signature(seen: Evidence) -> Iterator[Finding]:
         for name, severity in (("seed", ERROR), ("options", WARNING)):
             if name not in names:
                 yield Finding("reset-signature", severity, f"reset takes no {name}")
-
-
-def seed_default(seen: Evidence) -> Iterator[Finding]:
-    """Reset without a seed does not seed."""
-    _, defaults = parameters(seen.env.unwrapped.reset)
-    if defaults.get("seed") is not None:
-        yield Finding("reset-reseeds", ERROR, f"reset has the default seed={brief(defaults['seed'])}: always the same")
 
 
 def info_type(seen: Evidence) -> Iterator[Finding]:

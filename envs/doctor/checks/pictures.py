@@ -1,50 +1,42 @@
-"""What is seen, where it is a picture: neither blank nor nearly black, and in an order that is known."""
+"""Pictures for people: whether there are any, and whether to look changes the game."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from envs.doctor.checks.evidence import PICTURE_SIDE, Evidence, of_part
+from envs.doctor.checks.evidence import Evidence, difference
 from envs.doctor.finding import ERROR, NOTE, WARNING, Finding
+from envs.doctor.probe import describe
 
 
-def picture_blank(seen: Evidence) -> Iterator[Finding]:
-    """Pictures show something."""
-    for path, _, values in seen.pictures():
-        flat = values.reshape(len(values), -1)
-        plain = flat.min(axis=1) == flat.max(axis=1)
-        if plain.all():
-            color = f"{flat.min():g}" if flat.min() == flat.max() else "one value each"
-            yield of_part("picture-blank", ERROR, path, f"is blank in all {len(flat)} frames: {color} everywhere")
+def render_missing(seen: Evidence) -> Iterator[Finding]:
+    """There is something to watch."""
+    if "rgb_array" not in (getattr(seen.env, "metadata", None) or {}).get("render_modes", []):
+        yield Finding("render-missing", NOTE, "there is no render mode rgb_array, so nobody can watch or film it")
 
 
-def picture_scale(seen: Evidence) -> Iterator[Finding]:
-    """What is declared as 0 to 255 uses more than 0 to 1."""
-    for path, space, values in seen.pictures():
-        top = values.max()
-        if np.all(space.high == 255) and 0 < top <= 1:
-            if space.dtype == np.uint8 and values.dtype == np.uint8 and len(np.unique(values)) > 1:
-                yield of_part(
-                    "picture-scale", WARNING, path, "is declared as 0 to 255 and never exceeds 1: nearly black"
-                )
-            else:
-                yield of_part("picture-scale", ERROR, path, f"is declared as 0 to 255 and never exceeds {top:.3g}")
+def render_raises(seen: Evidence) -> Iterator[Finding]:
+    """Rendering works."""
+    if seen.render_error:
+        yield Finding("render-raises", WARNING, seen.render_error)
 
 
-def picture_floats(seen: Evidence) -> Iterator[Finding]:
-    """Pictures are bytes."""
-    for path, space, _ in seen.pictures():
-        if space.dtype.kind == "f":
-            text = f"is a picture of {space.dtype}, {space.low.min():g} to {space.high.max():g}"
-            yield of_part("picture-floats", WARNING, path, text)
+def render_form(seen: Evidence) -> Iterator[Finding]:
+    """A frame is a picture."""
+    for frame in seen.frames:
+        good = isinstance(frame, np.ndarray) and frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8
+        if not good:
+            yield Finding("render-form", WARNING, f"render returns {describe(frame)} in the mode rgb_array")
+            return
 
 
-def channel_order(seen: Evidence) -> Iterator[Finding]:
-    """Say where the channels are, and that they are at an end."""
-    for path, space, _ in seen.pictures():
-        if len(space.shape) == 3:
-            small = [axis for axis, side in enumerate(space.shape) if side in (1, 2, 3, 4) or side < PICTURE_SIDE]
-            if small == [1]:
-                yield of_part("channel-order", WARNING, path, f"has its channels in the middle: {list(space.shape)}")
-            elif small == [2]:
-                yield of_part("channel-order", NOTE, path, f"has its channels last: {list(space.shape)}")
+def render_blank(seen: Evidence) -> Iterator[Finding]:
+    """A frame shows something."""
+    if seen.frames and all(isinstance(f, np.ndarray) and f.size and f.min() == f.max() for f in seen.frames):
+        yield Finding("render-blank", WARNING, f"all {len(seen.frames)} rendered frames are of one color")
+
+
+def render_moves(seen: Evidence) -> Iterator[Finding]:
+    """Watching changes nothing."""
+    if difference(seen.play, seen.again) is None and (found := difference(seen.play, seen.rendered)):
+        yield Finding("render-moves", ERROR, f"rendering after each step changes the game from {found[0]} on")

@@ -3,8 +3,19 @@
 import collections
 from collections.abc import Iterator
 
-from envs.doctor.checks.evidence import CHANCE, Evidence, difference
+from envs.doctor.checks.evidence import Evidence, difference
 from envs.doctor.finding import ERROR, NOTE, WARNING, Finding
+from envs.doctor.making import parameters
+from envs.doctor.probe import brief
+
+CHANCE = 1e-6  # of a false alarm, where a check must tell a fault from bad luck
+
+
+def seed_default(seen: Evidence) -> Iterator[Finding]:
+    """Reset without a seed does not seed."""
+    _, defaults = parameters(seen.env.unwrapped.reset)
+    if defaults.get("seed") is not None:
+        yield Finding("reset-reseeds", ERROR, f"reset has the default seed={brief(defaults['seed'])}: always the same")
 
 
 def repeatable(seen: Evidence) -> Iterator[Finding]:
