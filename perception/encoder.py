@@ -189,11 +189,13 @@ class _Stack(nn.Sequential):
         """Map pictures [batch, frames, height, width], or patches of them, to features [batch, feature_dim]."""
         if x.ndim == 4:
             return cast("Tensor", super().forward(x))  # type: ignore[no-untyped-call]
-        layers: list[nn.Module | None] = [*self, None, None]
-        for layer, after, later in zip(self, layers[1:], layers[2:], strict=False):
-            x = rectified_patches(x, *after.sizes) if isinstance(after, _Convolution) else layer(x)
-            if isinstance(later, nn.Flatten):
-                x = x.contiguous()  # before its ReLU, whose gradient then has the same memory layout
+        convolutions = [layer for layer in self if isinstance(layer, _Convolution)]
+        x = self.first(x)
+        for convolution in convolutions[1:]:
+            x = convolution(rectified_patches(x, *convolution.sizes))  # with the ReLU before it
+        x = x.contiguous()  # before the last ReLU, whose gradient then has the same memory layout
+        for layer in list(self)[2 * len(convolutions) - 1 :]:
+            x = layer(x)
         return x
 
 
