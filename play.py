@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -164,9 +164,8 @@ def _load(path: Path | None, command: Play) -> Any:
     trained = _spaces(game)  # what does not fit is refused before anything is shown
     if not (command.preset or command.env_arg):
         return player
-    game.preset = command.preset or game.preset
-    look = pairs((*game.env_arg, *command.env_arg))
-    game.env_arg = tuple(f"{name}={value}" for name, value in look.items())
+    look = tuple(f"{name}={value}" for name, value in pairs((*game.env_arg, *command.env_arg)).items())
+    game = player.settings.game = replace(game, preset=command.preset or game.preset, env_arg=look)
     asked = _spaces(game)
     if asked != trained:
         words = " and ".join(f"{now}, not {then}" for now, then in zip(asked, trained, strict=True) if now != then)
@@ -175,8 +174,7 @@ def _load(path: Path | None, command: Play) -> Any:
 
 
 def _spaces(game: Any) -> tuple[str, str]:
-    envs = game.make(1)
-    return f"observations {list(envs.single_observation_space.shape)}", f"{envs.single_action_space.n} actions"
+    return f"observations {list(game.spaces.observations.shape)}", f"{game.spaces.actions} actions"
 
 
 def _shipped() -> Path:

@@ -1,7 +1,7 @@
 """From settings to a running algorithm."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -103,9 +103,9 @@ class Settings:
             config["learner"] = read(learner, config["learner"])
             game = read(GameConfig, config["game"])
             if "screen" not in config["game"] and game.env not in GAMES:
-                game.frame_skip = 1  # before there were screens it was for our own games alone
+                game = replace(game, frame_skip=1)  # before there were screens it was for our own games alone
             if "layout" not in config and game.env in GAMES and game.frame_skip is None:
-                game.frame_skip = 2  # before each game said how long a decision lasts
+                game = replace(game, frame_skip=2)  # before each game said how long a decision lasts
             config["game"] = game
             config["eyes"] = read(EyesConfig, config["eyes"])
             settings = cast("Settings", read(cls, config))
@@ -129,7 +129,7 @@ class Settings:
         Raises:
             ValueError: if it is not for what this environment shows.
         """
-        space = self.game.make(1).single_observation_space
+        space = self.game.spaces.observations
         _, height, width = space.shape or (0, 0, 0)
         network, pixels = self.eyes.encoder, space.dtype == np.uint8
         if network == "auto":

@@ -69,7 +69,7 @@ def take_encoder(eyes: EyesConfig, game: GameConfig) -> tuple[EyesConfig, Encode
             raise UserError(
                 f"--{flag} {given} does not fit the encoder in {path}, which has {has}; leave the flag away"
             )
-    shape = game.make(1).single_observation_space.shape or ()
+    shape = game.spaces.observations.shape
     if shape[1:] != (spec.height, spec.width) or spec.network in STATES:
         raise UserError(
             f"the encoder in {path} takes pictures of {spec.height} x {spec.width}; "

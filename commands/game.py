@@ -4,7 +4,8 @@ import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
 import gymnasium as gym
 
@@ -21,7 +22,21 @@ SCREEN = ("pixels", "screen", "sticky", "no_ops", "life_loss", "bins")  # flags 
 HOSTING = ("workers", "env_seconds", "on_env_error")  # and where they run
 
 
-@dataclass
+class Spaces(NamedTuple):
+    """What an environment shows and takes, in the form that agents know.
+
+    Attributes:
+        observations: of one environment, [1, height, width], uint8 or float32.
+        actions: number of actions.
+        fps: frames a second, as the environment says, at which it is to be watched.
+    """
+
+    observations: gym.spaces.Box
+    actions: int
+    fps: float
+
+
+@dataclass(frozen=True)
 class GameConfig:
     """What is played."""
 
@@ -114,6 +129,18 @@ class GameConfig:
                 flag = f"--{name.replace('_', '-')}"
                 raise UserError(f"{flag} is for environments of others; {self.env} is one of Wingbeat's own games")
 
+    @cached_property
+    def spaces(self) -> Spaces:
+        """What it shows and takes. One is made to be looked at, which may take long: once.
+
+        Raises:
+            UserError: as `make`.
+        """
+        envs: Any = self.make(1)
+        return Spaces(
+            envs.single_observation_space, int(envs.single_action_space.n), float(envs.metadata["render_fps"])
+        )
+
     @property
     def look(self) -> dict[str, str]:
         """What --env-arg sets, by name.
@@ -170,7 +197,7 @@ class GameConfig:
     @property
     def fps(self) -> int:
         """Frames a second at which a person watches."""
-        return self.game.fps if self.ours else max(1, round(float(self.make(1).metadata["render_fps"]) / self.skip))
+        return self.game.fps if self.ours else max(1, round(self.spaces.fps / self.skip))
 
     def confirm(self, named: str | None, where: str) -> None:
         """Refuse to import a module because a run's settings say so: the user has to name it as well.
@@ -195,8 +222,7 @@ class GameConfig:
         """What a person calls each action."""
         if self.ours:
             return self.game.actions
-        count = self.make(1).single_action_space.n  # type: ignore[attr-defined]
-        return tuple(f"action {action}" for action in range(count))
+        return tuple(f"action {action}" for action in range(self.spaces.actions))
 
     @property
     def keys(self) -> Mapping[str, int]:

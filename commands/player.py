@@ -79,7 +79,7 @@ def load_player(path: Path, device: str = "auto", env: str | None = None) -> Pla
         encoder = settings.make_encoder()
     except ValueError as error:
         raise UserError(f"{run.path / CONFIG}: {error}") from error
-    actions = int(settings.game.make(1).single_action_space.n)  # type: ignore[attr-defined]
+    actions = settings.game.spaces.actions
     network = ALGORITHMS[settings.algorithm].algorithm.make_network(encoder, actions, settings.learner)
     weights = checkpoint.part("average", tensors)
     checkpoint.fit(network.state_dict(), weights, f"the agent in {run.path}")

@@ -84,7 +84,7 @@ def take_moments(player: Player, seed: int) -> list[Moment]:
         at most four moments; none of an agent that sees numbers instead of pixels.
     """
     game, policy = player.settings.game, player.policy.begin(1)
-    if game.make(1).single_observation_space.dtype != np.uint8:
+    if game.spaces.observations.dtype != np.uint8:
         return []
     envs: Any = game.make(1, render_mode="rgb_array")
     observations, _ = envs.reset(seed=fresh_seeds(seed, 1))

@@ -64,7 +64,7 @@ def resume(run: Run, command: Any) -> int:
     """
     where = str(run.path / CONFIG)
     settings, runner = Settings.parse(run.config, where, command.env), parse_runner(run.config, where)
-    settings.game.make(1)  # what can't be played is refused before anything is touched
+    _ = settings.game.spaces  # what can't be played is refused before anything is touched
     run.lock()
     settings.device = str(choose_device(command.device or settings.device))
     settings.total_steps = command.total_steps or settings.total_steps
