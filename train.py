@@ -11,7 +11,7 @@ from typing import Any, Literal
 import envs
 from experiment.command import main_line, parse
 from experiment.errors import UserError
-from experiment.ranges import check
+from experiment.ranges import Natural, Seed, check
 
 DATASET = "dataset"
 
@@ -24,7 +24,7 @@ class Common:
     """decisions to train for, over all games, or pictures to train an encoder on"""
     out: Path | None = None
     """the run's folder; a new one in runs/ if not given"""
-    seed: int = 0
+    seed: Seed = 0
     """of the games, the weights and everything that is drawn"""
     device: str = "auto"
     """auto, cpu or cuda"""
@@ -32,7 +32,7 @@ class Common:
     """number format of the network; auto measures which is faster here"""
     layout: Literal["auto", "planes", "patches"] = "auto"
     """how a CPU computes the convolutions; auto measures it, too, but is planes if a precision is given"""
-    threads: int = 0
+    threads: Natural = 0
     """CPU threads; 0 for one a core, of those that may be used"""
     quiet: bool = False
     """no progress line"""

@@ -19,6 +19,7 @@ from agents.learner import LearnerConfig
 from agents.on_policy import GradientStep, OnPolicy, Played
 from agents.returns import RunningScale, gae, growing
 from agents.rollout import Rollout
+from experiment.ranges import NonNegative, Share
 from perception import Encoder
 
 
@@ -28,21 +29,21 @@ class A2CConfig(LearnerConfig, ActorConfig):
 
     learning_rate: float = 1e-3
     """Adam's step size at the start, for the heads, biases and normalisations; nothing holds a large step back here"""
-    muon_rate: float = 2e-3
+    muon_rate: NonNegative = 2e-3
     """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
     num_envs: int = 32
     """games played at once"""
     rollout_steps: int = 16
     """steps of each game between two updates"""
-    gamma: float = 0.95
+    gamma: Share = 0.95
     """discount per decision at the start"""
-    final_gamma: float = 0.98
+    final_gamma: Share = 0.98
     """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then or stays"""
-    gae_lambda: float = 0.9
+    gae_lambda: Share = 0.9
     """lambda of generalised advantage estimation; 1 for the paper's n-step returns"""
-    entropy_coef: float = 0.003
+    entropy_coef: NonNegative = 0.003
     """weight of the entropy bonus"""
-    value_coef: float = 1.0
+    value_coef: NonNegative = 1.0
     """weight of the value loss"""
 
 

@@ -11,6 +11,7 @@ from agents.exploration import Leaning
 from agents.rollout import Episodes, Rollout
 from experiment.checkpoint import nest, part
 from experiment.errors import UserError
+from experiment.ranges import Natural, NonNegative
 
 
 @dataclass
@@ -21,9 +22,9 @@ class ActorConfig:
     """games played at once"""
     rollout_steps: int = 32
     """steps of each game between two updates"""
-    exploration: float = 2.0
+    exploration: NonNegative = 2.0
     """at first every game leans towards actions of its own: standard deviation of what is added to the logits"""
-    exploration_steps: int = 100_000
+    exploration_steps: Natural = 100_000
     """steps over which this leaning fades away"""
 
 

@@ -30,6 +30,7 @@ from agents.rollout import Episodes
 from agents.state import generator_state, load_generator_state
 from experiment.checkpoint import nest, part
 from experiment.policy import Thought
+from experiment.ranges import Endless, Natural, NonNegative, Share
 from perception import Encoder
 
 ITERATION = 32  # steps of every game
@@ -50,13 +51,13 @@ class DQNConfig(LearnerConfig):
     """transitions a gradient step"""
     replay_ratio: float = 2.0
     """times each transition is drawn on average"""
-    learning_starts: int = 5_000
+    learning_starts: Natural = 5_000
     """steps at random before learning starts"""
     learning_rate: float = 1e-3
     """Adam's step size at the start, for the heads, biases and normalisations"""
-    muon_rate: float = 2e-3
+    muon_rate: NonNegative = 2e-3
     """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
-    gamma: float = 0.95
+    gamma: Share = 0.95
     """discount per decision"""
     n_step: int = 5
     """rewards summed before bootstrapping"""
@@ -68,21 +69,21 @@ class DQNConfig(LearnerConfig):
     """learn the quantiles of each action's return instead of its mean alone"""
     quantiles: int = 32
     """how many quantiles"""
-    prioritized: float = 0.0
+    prioritized: NonNegative = 0.0
     """exponent of the priorities; 0 draws uniformly, 0.6 is usual"""
-    importance: float = 0.4
+    importance: Share = 0.4
     """how far importance weights correct for priorities at the start; rises to 1 over the run"""
     noisy: bool = False
     """explore by learned noise on the heads' weights; after the start no action is random then"""
-    epsilon: float = 0.01
+    epsilon: Share = 0.01
     """share of random actions after exploration"""
-    exploration: float = 2.0
+    exploration: NonNegative = 2.0
     """random actions follow a leaning of each game's own: standard deviation of its logits; 0 for uniform"""
-    exploration_steps: int = 50_000
+    exploration_steps: Natural = 50_000
     """steps over which the share of random actions falls from 1"""
-    max_grad_norm: float = 10.0
+    max_grad_norm: Endless = 10.0
     """gradients are scaled down to this norm"""
-    averaging: float = 0.995
+    averaging: Share = 0.995
     """the target network, which also plays in evaluations, is a running average of the weights: the share kept at each
     gradient step"""
 

@@ -13,6 +13,7 @@ from agents.device import autocast
 from agents.optimizer import HiddenMuon, side_by_side
 from experiment.checkpoint import nest, part
 from experiment.policy import Thought
+from experiment.ranges import Endless, NonNegative, Share
 
 ANNEALED = 0.75  # share of the run over which step sizes fall
 
@@ -23,13 +24,13 @@ class LearnerConfig:
 
     learning_rate: float = 2e-3
     """Adam's step size at the start, for the heads, biases and normalisations"""
-    muon_rate: float = 4e-3
+    muon_rate: NonNegative = 4e-3
     """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
     anneal: bool = True
     """lower the step sizes over three quarters of the run, as the square of what is left of these, to a twentieth"""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Endless = 0.5
     """gradients are scaled down to this norm"""
-    averaging: float = 0.99
+    averaging: Share = 0.99
     """evaluation plays with a running average of the weights: the share kept at each gradient step"""
 
 

@@ -19,6 +19,7 @@ from agents.learner import LearnerConfig
 from agents.on_policy import GradientStep, OnPolicy, Played
 from agents.returns import RunningScale, gae, growing
 from agents.rollout import Rollout
+from experiment.ranges import NonNegative, Share
 from perception import Encoder
 
 
@@ -30,19 +31,19 @@ class PPOConfig(LearnerConfig, ActorConfig):
     """passes over each rollout"""
     minibatch: int = 256
     """samples a gradient step, about"""
-    gamma: float = 0.95
+    gamma: Share = 0.95
     """discount per decision at the start"""
-    final_gamma: float = 0.98
+    final_gamma: Share = 0.98
     """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then or stays"""
-    gae_lambda: float = 0.9
+    gae_lambda: Share = 0.9
     """lambda of generalised advantage estimation at the start"""
-    final_gae_lambda: float = 0.95
+    final_gae_lambda: Share = 0.95
     """lambda after the run's first quarter; no less than at the start"""
     clip: float = 0.2
     """how far the new policy may go from the old: ratio within 1 - clip and 1 + clip"""
-    entropy_coef: float = 0.003
+    entropy_coef: NonNegative = 0.003
     """weight of the entropy bonus"""
-    value_coef: float = 1.0
+    value_coef: NonNegative = 1.0
     """weight of the value loss"""
 
 

@@ -19,6 +19,7 @@ from agents.learner import LearnerConfig
 from agents.on_policy import GradientStep, OnPolicy, Played
 from agents.returns import gae, growing
 from agents.rollout import Rollout
+from experiment.ranges import Natural, NonNegative, Share
 from perception import Encoder
 
 
@@ -30,19 +31,19 @@ class PQNConfig(LearnerConfig, ActorConfig):
     """passes over each rollout"""
     minibatch: int = 256
     """samples a gradient step, about"""
-    gamma: float = 0.95
+    gamma: Share = 0.95
     """discount per decision at the start"""
-    final_gamma: float = 0.98
+    final_gamma: Share = 0.98
     """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then or stays"""
-    q_lambda: float = 0.65
+    q_lambda: Share = 0.65
     """lambda of the returns: 0 for one step, 1 for the whole rollout"""
     dueling: bool = True
     """separate heads for the state's value and the actions' advantages"""
-    epsilon: float = 0.001
+    epsilon: Share = 0.001
     """share of random actions after exploration"""
-    exploration: float = 2.0
+    exploration: NonNegative = 2.0
     """random actions lean towards some that each game prefers: standard deviation of their logits"""
-    exploration_steps: int = 100_000
+    exploration_steps: Natural = 100_000
     """steps over which the share of random actions falls from 1 to epsilon"""
 
 

@@ -14,6 +14,7 @@ from agents.actor import ActorConfig
 from agents.learner import LearnerConfig
 from agents.returns import monte_carlo
 from agents.rollout import Rollout
+from experiment.ranges import NonNegative, Share
 
 
 @dataclass
@@ -24,13 +25,13 @@ class ReinforceConfig(LearnerConfig, ActorConfig):
     """games played at once"""
     rollout_steps: int = 128
     """steps of each game between two updates"""
-    gamma: float = 0.95
+    gamma: Share = 0.95
     """discount per decision at the start"""
-    final_gamma: float = 0.98
+    final_gamma: Share = 0.98
     """discount per decision after the run's first quarter; the horizon 1 / (1 - gamma) grows until then or stays"""
-    entropy_coef: float = 0.003
+    entropy_coef: NonNegative = 0.003
     """weight of the entropy bonus"""
-    value_coef: float = 1.0
+    value_coef: NonNegative = 1.0
     """weight of the baseline's loss"""
 
 

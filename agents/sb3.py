@@ -25,6 +25,7 @@ from experiment import files
 from experiment.checkpoint import nest, part
 from experiment.errors import UserError
 from experiment.policy import Thought
+from experiment.ranges import Endless, Natural, NonNegative, PositiveShare, Share
 from perception import Encoder
 
 ZIP = "sb3.zip"  # SB3's own file, in the run's folder
@@ -49,15 +50,15 @@ class SB3PPOConfig:
     """how far the new policy may go from the old at the start"""
     anneal: bool = True
     """lower learning rate and clip range linearly to 0 over the run"""
-    gamma: float = 0.99
+    gamma: Share = 0.99
     """discount per decision"""
-    gae_lambda: float = 0.95
+    gae_lambda: Share = 0.95
     """lambda of generalised advantage estimation"""
-    ent_coef: float = 0.01
+    ent_coef: NonNegative = 0.01
     """weight of the entropy bonus"""
-    vf_coef: float = 0.5
+    vf_coef: NonNegative = 0.5
     """weight of the value loss"""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Endless = 0.5
     """gradients are scaled down to this norm"""
 
 
@@ -73,15 +74,15 @@ class SB3A2CConfig:
     """RMSProp's step size"""
     rms_prop_eps: float = 1e-5
     """RMSProp's epsilon"""
-    gamma: float = 0.99
+    gamma: Share = 0.99
     """discount per decision"""
-    gae_lambda: float = 1.0
+    gae_lambda: Share = 1.0
     """lambda of generalised advantage estimation; 1 for plain returns"""
-    ent_coef: float = 0.01
+    ent_coef: NonNegative = 0.01
     """weight of the entropy bonus"""
-    vf_coef: float = 0.25
+    vf_coef: NonNegative = 0.25
     """weight of the value loss"""
-    max_grad_norm: float = 0.5
+    max_grad_norm: Endless = 0.5
     """gradients are scaled down to this norm"""
 
 
@@ -93,7 +94,7 @@ class SB3DQNConfig:
     """games played at once; SB3's Atari agents play 1"""
     buffer_size: int = 50_000
     """transitions kept; each takes two whole stacks of frames, by default 28 kB"""
-    learning_starts: int = 10_000
+    learning_starts: Natural = 10_000
     """steps at random before learning starts"""
     batch_size: int = 128
     """transitions a gradient step; SB3's Atari agents take 32, but one step for 4 transitions, not for 32"""
@@ -103,19 +104,19 @@ class SB3DQNConfig:
     """gradient steps an update"""
     learning_rate: float = 1e-4
     """Adam's step size"""
-    gamma: float = 0.99
+    gamma: Share = 0.99
     """discount per decision"""
     n_steps: int = 1
     """rewards summed before bootstrapping"""
-    tau: float = 1.0
+    tau: PositiveShare = 1.0
     """share by which the target network moves towards the online one at each of its updates"""
     target_update_interval: int = 1000
     """steps, over all games, from one update of the target network to the next"""
-    exploration_fraction: float = 0.1
+    exploration_fraction: PositiveShare = 0.1
     """share of the run over which the share of random actions falls from 1"""
-    exploration_final_eps: float = 0.01
+    exploration_final_eps: Share = 0.01
     """share of random actions after that"""
-    max_grad_norm: float = 10.0
+    max_grad_norm: Endless = 10.0
     """gradients are scaled down to this norm"""
 
 

@@ -16,6 +16,7 @@ from envs.screen import Screen
 from envs.vector import check_look
 from experiment.command import pairs
 from experiment.errors import UserError
+from experiment.ranges import Endless, Natural, NonNegative
 
 Games = GameVectorEnv | AdaptedVectorEnv
 SCREEN = ("pixels", "screen", "sticky", "no_ops", "life_loss", "bins")  # flags of others' environments: what is seen,
@@ -54,18 +55,18 @@ class GameConfig:
     """of others: see what the environment renders instead of what it observes"""
     screen: Literal["plain", "atari"] = "plain"
     """of others: atari skips 4 frames, pools the last two and learns from the signs of rewards"""
-    sticky: float = 0.0
+    sticky: NonNegative = 0.0
     """of others: probability that a frame repeats the action of the one before; ALE's have their own, 0.25"""
-    no_ops: int = 0
+    no_ops: Natural = 0
     """of others: an episode begins with 0 to so many frames of action 0"""
     life_loss: bool = False
     """of others: in training a lost life ends an episode, but not the game"""
-    bins: int = 0
+    bins: Natural = 0
     """of others with Box actions: positions that each number can have; 0 for 3 to 11, by how many numbers there are"""
-    workers: int | None = None
+    workers: Natural | None = None
     """of others: processes that play them, 0 for this one alone; if not given a short measurement chooses, but
     while training ALE's games run in threads of their own"""
-    env_seconds: float = 60.0
+    env_seconds: Endless = 60.0
     """of others: longest that a step of an environment in a process of its own may last"""
     on_env_error: Literal["stop", "restart"] = "stop"
     """of others: what happens when one fails: stop and save, or make it anew and drop the step"""

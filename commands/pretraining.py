@@ -13,7 +13,7 @@ from commands.game import GameConfig
 from commands.policies import make_policy
 from experiment import checkpoint
 from experiment.errors import UserError
-from experiment.ranges import check
+from experiment.ranges import Seed, Share, check
 from experiment.run import Run
 from experiment.runner import take_up
 from perception.build import OWN_DATA, EncoderSettings, make_way
@@ -28,7 +28,7 @@ class Playing:
 
     policy: str = "leaning"
     """random, leaning (each episode prefers actions of its own), or a trained agent's folder"""
-    noise: float = 0.3
+    noise: Share = 0.3
     """share of random actions beside a trained agent's: none in the first game, this in the last"""
 
 
@@ -38,7 +38,7 @@ class Record:
 
     out: Path
     """the dataset's folder, which must not exist"""
-    seed: int = 0
+    seed: Seed = 0
     """of the games and of all chance"""
     quiet: bool = False
     """no progress line"""

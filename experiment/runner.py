@@ -22,6 +22,7 @@ from experiment.errors import UserError
 from experiment.metrics import Metrics, read_metrics
 from experiment.policy import Policy
 from experiment.progress import Progress
+from experiment.ranges import Endless, EndlessOrZero, Natural
 from experiment.run import Run
 
 BEST = "best"  # the checkpoint of the best evaluation, beside checkpoints/
@@ -32,13 +33,13 @@ PACE = 4.0  # after an evaluation, the next begins at least this many times as l
 class RunnerConfig:
     """What happens on the way."""
 
-    max_seconds: float = 0.0
+    max_seconds: EndlessOrZero = 0.0
     """stop after this much wall-clock time of one session, start-up included, and save; 0 for no limit"""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: Endless = 30.0
     """seconds from one checkpoint to the next"""
-    keep: int = 2
+    keep: Natural = 2
     """checkpoints kept, the newest; 0 for all"""
-    evaluate_seconds: float = 30.0
+    evaluate_seconds: EndlessOrZero = 30.0
     """seconds from one evaluation to the next, or four times as long as one takes; 0 for none, and none at the end"""
     evaluate_episodes: int = 32
     """episodes of an evaluation on the way"""

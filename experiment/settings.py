@@ -2,7 +2,7 @@
 
 from dataclasses import fields
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 
 def read(cls: Any, values: dict[str, Any]) -> Any:
@@ -22,7 +22,9 @@ def read(cls: Any, values: dict[str, Any]) -> Any:
 
 
 def _fits(value: Any, kind: Any) -> bool:
-    if isinstance(kind, UnionType):  # as int | None
+    if get_origin(kind) is Annotated:  # as a number with a range
+        kind = get_args(kind)[0]
+    if get_origin(kind) in (Union, UnionType):  # as int | None
         return any(_fits(value, one) for one in get_args(kind))
     if get_origin(kind) is Literal:
         return value in get_args(kind)

@@ -10,6 +10,7 @@ from envs.vector import check_look
 from experiment import checkpoint
 from experiment.command import pairs
 from experiment.errors import UserError
+from experiment.ranges import Endless, Share
 from experiment.run import CONFIG, Run
 from experiment.settings import read
 from perception.contrastive import Contrastive, ContrastiveConfig
@@ -79,9 +80,9 @@ class GANTrainerConfig(TrainerConfig):
     """pictures a gradient step"""
     learning_rate: float = 2e-3
     """Adam's step size at the start, for all but the encoder's weights; all fall to nothing, as half a cosine"""
-    beta1: float = 0.0
+    beta1: Share = 0.0
     """share of the average gradient that Adam keeps at each step"""
-    max_grad_norm: float = 10.0
+    max_grad_norm: Endless = 10.0
     """gradients are scaled down to this norm"""
 
 
@@ -89,7 +90,7 @@ class GANTrainerConfig(TrainerConfig):
 class DBNTrainerConfig(TrainerConfig):
     """How the layers are trained."""
 
-    max_grad_norm: float = 100.0
+    max_grad_norm: Endless = 100.0
     """gradients are scaled down to this norm; those of an energy are large"""
 
 

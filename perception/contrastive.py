@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from experiment.ranges import Natural, Share
 from perception.dataset import Batch, Dataset, Split
 from perception.encoder import Encoder, freeze
 from perception.pages import panel, tile
@@ -29,11 +30,11 @@ class ContrastiveConfig:
     """decisions from the first picture to the second"""
     codes: int = 128
     """numbers by which pictures are compared"""
-    shift: int = 4
+    shift: Natural = 4
     """pixels by which a picture may be shifted, up or down and left or right"""
-    shift_share: float = 0.1
+    shift_share: Share = 0.1
     """share of pictures that are shifted"""
-    momentum: float = 0.99
+    momentum: Share = 0.99
     """share of the average that is kept at each gradient step"""
 
 

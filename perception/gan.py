@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from experiment.ranges import NonNegative
 from perception.dataset import Batch, Dataset
 from perception.encoder import Encoder
 from perception.generative import Generative, make_decoder
@@ -30,9 +31,9 @@ class GANConfig:
     """numbers from which a stack of frames is drawn"""
     channels: int = 16
     """of the generator and of the discriminator"""
-    slope: float = 1000.0
+    slope: NonNegative = 1000.0
     """weight of the gradient penalties, which are small: a picture has many pixels"""
-    latent_coef: float = 1.0
+    latent_coef: NonNegative = 1.0
     """weight of the error with which the encoder recovers the latents that a picture was generated from"""
 
 

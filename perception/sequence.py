@@ -7,6 +7,7 @@ It learns the state's numbers as the supervised encoder does, velocity and time 
 from dataclasses import dataclass
 
 from experiment.errors import UserError
+from experiment.ranges import NonNegative
 from perception.dataset import Dataset
 from perception.encoder import Encoder
 from perception.supervised import Supervised, SupervisedConfig
@@ -16,7 +17,7 @@ from perception.supervised import Supervised, SupervisedConfig
 class SequenceConfig(SupervisedConfig):
     """Settings of the LSTM."""
 
-    detection_coef: float = 0.0
+    detection_coef: NonNegative = 0.0
     """weight of finding sprites; 0 for the numbers alone"""
 
 

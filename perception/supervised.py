@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from experiment.ranges import NonNegative
 from perception.dataset import Batch, Dataset, Split
 from perception.detection import STRIDE, average_precision, box_loss, decode, focal_loss, make_targets
 from perception.encoder import Encoder
@@ -30,9 +31,9 @@ CHUNK = 512
 class SupervisedConfig:
     """Settings of supervised training."""
 
-    numbers_coef: float = 1.0
+    numbers_coef: NonNegative = 1.0
     """weight of the state's numbers"""
-    detection_coef: float = 1.0
+    detection_coef: NonNegative = 1.0
     """weight of finding sprites; 0 for the numbers alone"""
     channels: int = 32
     """of the decoder that finds sprites"""

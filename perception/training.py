@@ -24,6 +24,7 @@ from experiment.curves import loss_curve
 from experiment.errors import explain
 from experiment.metrics import Metrics, read_metrics
 from experiment.progress import Progress
+from experiment.ranges import Endless, EndlessOrZero, Natural, NonNegative, Share
 from experiment.run import Run
 from experiment.runner import Interruption, draw_curve, latest_seconds, refuse_divergence, seconds_since_start
 from perception.dataset import Batch, Dataset, Split
@@ -43,17 +44,17 @@ class TrainerConfig:
     """pictures a gradient step"""
     learning_rate: float = 1e-3
     """Adam's step size at the start, for heads, biases and normalisations; all fall to nothing, as half a cosine"""
-    muon_rate: float = 2e-3
+    muon_rate: NonNegative = 2e-3
     """Muon's step size at the start, for the encoder's weights; 0 leaves them to Adam"""
-    beta1: float = 0.9
+    beta1: Share = 0.9
     """share of the average gradient that Adam keeps at each step"""
-    max_grad_norm: float = 1.0
+    max_grad_norm: Endless = 1.0
     """gradients are scaled down to this norm"""
-    max_seconds: float = 0.0
+    max_seconds: EndlessOrZero = 0.0
     """stop after this much wall-clock time of one session, start-up included, and save; 0 for no limit"""
-    checkpoint_seconds: float = 30.0
+    checkpoint_seconds: Endless = 30.0
     """seconds from one checkpoint, validation and page of pictures to the next"""
-    keep: int = 2
+    keep: Natural = 2
     """checkpoints kept, the newest; 0 for all"""
 
 

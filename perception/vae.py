@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from experiment.ranges import NonNegative
 from perception.dataset import Batch, Dataset
 from perception.encoder import Encoder
 from perception.generative import STILL, Generative, make_decoder
@@ -24,9 +25,9 @@ class VAEConfig:
 
     latents: int = 32
     """numbers from which the frame is reconstructed"""
-    beta: float = 1.0
+    beta: NonNegative = 1.0
     """weight of the latents' divergence from a normal distribution, with the errors summed over the picture"""
-    moving: float = 10.0
+    moving: NonNegative = 10.0
     """how much more a pixel counts where it changes right now than where it does not"""
     channels: int = 32
     """of the decoder"""

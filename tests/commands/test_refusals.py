@@ -26,9 +26,9 @@ WRONG_TRAINING = [
     ("ppo extra", "extra"),
     ("--nope", "--nope"),
     ("--seed 3 dqn", "comes first", "train.py dqn"),
-    ("ppo --exploration inf", "--exploration", "infinity"),
+    ("ppo --exploration inf", "--exploration", "finite"),
     ("ppo --frame-skip 100000000000000000000", "--frame-skip", "2^63"),
-    ("dqn --replay-ratio inf", "--replay-ratio", "infinity"),
+    ("dqn --replay-ratio inf", "--replay-ratio", "finite"),
     ("dqn --epochs 2", "--epochs"),  # PPO's
     ("ppo --seed x", "--seed", "x"),
     ("ppo --seed 1.5", "--seed", "1.5"),
