@@ -84,10 +84,13 @@ def main(argv: list[str]) -> int:
         for key, group in groups.items()
     ]
     words = argv[1:] if name in argv[:1] else argv
-    late = next((word for word in words if word in known and not words[words.index(word) - 1].startswith("--")), None)
-    if late is not None:
-        raise UserError(f"what is trained comes first: python train.py {late} ...")
-    flags = parse(make_dataclass(name, parts), words, f"train.py {name}", about)
+    try:
+        flags = parse(make_dataclass(name, parts), words, f"train.py {name}", about)
+    except UserError as error:
+        strange = str(error).removeprefix("Unrecognized options: ").split(";")[0].split(", ")
+        if late := [word for word in strange if word in known]:
+            raise UserError(f"what is trained comes first: python train.py {late[0]} ...") from error
+        raise
     compiling.join()  # what comes next measures speed
     if name == DATASET:
         return pretraining.record_dataset(flags)

@@ -19,7 +19,7 @@ from agents.learner import LearnerConfig
 from agents.on_policy import GradientStep, OnPolicy, Played
 from agents.returns import RunningScale, gae, growing
 from agents.rollout import Rollout
-from experiment.ranges import NonNegative, Share
+from experiment.ranges import Endless, NonNegative, Share
 from perception import Encoder
 
 
@@ -39,7 +39,7 @@ class PPOConfig(LearnerConfig, ActorConfig):
     """lambda of generalised advantage estimation at the start"""
     final_gae_lambda: Share = 0.95
     """lambda after the run's first quarter; no less than at the start"""
-    clip: float = 0.2
+    clip: Endless = 0.2
     """how far the new policy may go from the old: ratio within 1 - clip and 1 + clip"""
     entropy_coef: NonNegative = 0.003
     """weight of the entropy bonus"""

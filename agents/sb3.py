@@ -46,7 +46,7 @@ class SB3PPOConfig:
     """passes over each rollout"""
     learning_rate: float = 2.5e-4
     """Adam's step size at the start"""
-    clip_range: float = 0.1
+    clip_range: Endless = 0.1
     """how far the new policy may go from the old at the start"""
     anneal: bool = True
     """lower learning rate and clip range linearly to 0 over the run"""

@@ -144,10 +144,7 @@ def command(words: Sequence[str], out: Path) -> float:
 def once(path: Path, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return what this file holds, or make it and keep it there."""
     if not path.exists():
-        answer = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with files.replacing(path) as temporary:
-            files.write(temporary, json.dumps(answer, indent=2) + "\n")
+        files.write_json(path, make())
     found: dict[str, Any] = json.loads(path.read_text())
     return found
 

@@ -10,7 +10,6 @@ from PIL import Image
 
 from commands.player import Player, load_player
 from experiment import checkpoint, files
-from experiment.errors import explain
 from experiment.film import film
 from experiment.run import Run
 from experiment.runner import BEST
@@ -57,7 +56,7 @@ def film_progress(run: Run, device: str, env: str) -> None:
     shots: list[list[NDArray[np.uint8]]] = []
     rate = stages[0].player.settings.game.fps
     film(_captioned(stages, shots), run.path / "progress.mp4", rate)
-    with explain(f"write {run.path}"), files.replacing(run.path / "progress.png") as temporary:
+    with files.writing(run.path / "progress.png") as temporary:
         Image.fromarray(montage(shots, [stage.title for stage in stages])).save(temporary, format="png")
     leave(run.path, chosen)
 

@@ -9,9 +9,8 @@ A run's checkpoints are named by their steps. A crash at any moment leaves the o
 
 import hashlib
 import json
-import shutil
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,9 @@ import torch
 
 from experiment import files
 from experiment.errors import UserError, explain
+from experiment.series import CHECKPOINTS, Series
 
 TENSORS, HEAD = "state.safetensors", "state.json"
-FOLDER = "checkpoints"  # in a run's
 FORMAT, VERSION = "wingbeat checkpoint", 1
 
 
@@ -78,45 +77,6 @@ def load(folder: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise _damaged(folder, f"{TENSORS}: {error}") from error
 
 
-class Series:
-    """The checkpoints in one folder, named by their steps.
-
-    One that a crash left aside while it was being replaced counts as well, under its own name; `load` finds it.
-
-    Args:
-        folder: as runs/x/checkpoints; it may be missing.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def at(self, steps: int) -> Path:
-        """Where the checkpoint after so many steps belongs."""
-        return self._folder / f"{steps:09d}"
-
-    def all(self) -> list[Path]:
-        """List them, oldest first, sound or not."""
-        if not self._folder.is_dir():
-            return []
-        names = {path.name.removeprefix(files.ASIDE) for path in self._folder.iterdir() if path.is_dir()}
-        return [self._folder / name for name in sorted((name for name in names if name.isdecimal()), key=int)]
-
-    def leave(self, wanted: Collection[Path]) -> None:
-        """Delete all but these, and the leftovers of crashes. For the process that trains the run.
-
-        Raises:
-            OSError: if the disk refuses.
-        """
-        for folder in self.all():
-            kept = folder in wanted
-            if folder.exists() or not kept:
-                files.discard(files.aside(folder))  # first, or it would stand in for the other
-            if not kept:
-                files.discard(folder)
-        for leftover in self._folder.glob(f"{files.TEMPORARY}*"):
-            shutil.rmtree(leftover)
-
-
 def latest(run_folder: Path) -> Path:
     """Find a run's newest sound checkpoint; a damaged one is passed over with a warning on standard error.
 
@@ -126,8 +86,8 @@ def latest(run_folder: Path) -> Path:
     folders = _of(run_folder).all()
     if not folders:
         raise UserError(
-            f"there is no sound checkpoint in {run_folder / FOLDER}, for none was saved yet; if nothing trains there, "
-            f"delete {run_folder} and train anew"
+            f"there is no sound checkpoint in {run_folder / CHECKPOINTS}, for none was saved yet; if nothing trains "
+            f"there, delete {run_folder} and train anew"
         )
     for folder in reversed(folders):
         try:
@@ -136,7 +96,7 @@ def latest(run_folder: Path) -> Path:
             print(f"warning: {error}; going back to the one before it", file=sys.stderr)
         else:
             return folder
-    raise UserError(f"there is no sound checkpoint in {run_folder / FOLDER}; train this run anew")
+    raise UserError(f"there is no sound checkpoint in {run_folder / CHECKPOINTS}; train this run anew")
 
 
 def prune(run_folder: Path, keep: int) -> None:
@@ -223,12 +183,13 @@ def _separate(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def _foreign(folder: Path) -> set[str]:
-    """Names in a folder that no checkpoint has. Hidden ones, which file managers leave everywhere, don't count."""
-    return {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {TENSORS, HEAD}
+    """Names in a folder that no checkpoint has. Hidden ones, as file managers leave, don't count in a checkpoint."""
+    names = {path.name for path in folder.iterdir()}
+    return {name for name in names if HEAD not in names or not name.startswith(".")} - {TENSORS, HEAD}
 
 
 def _of(run_folder: Path) -> Series:
-    return Series(run_folder / FOLDER)
+    return Series(run_folder / CHECKPOINTS)
 
 
 def _read(folder: Path) -> tuple[bytes, dict[str, Any]]:

@@ -63,7 +63,7 @@ def main_line(main: Callable[[list[str]], int]) -> None:
     # single other busy process can make training fifty times slower. Far fewer spins cost an idle machine
     # a third of its speed.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    sys.stderr = cast("TextIO", _Unread(sys.stderr))
+    sys.stderr = cast("TextIO", _Unread(sys.stderr or open(os.devnull, "w")))  # noqa: SIM115 until the process ends
     try:
         code = main(sys.argv[1:])
     except UserError as error:
@@ -83,18 +83,18 @@ def main_line(main: Callable[[list[str]], int]) -> None:
     except Exception as error:
         from envs.guest import EnvFailure  # only now: importing it takes a while
 
-        if _is_memory(error):
+        if isinstance(error, EnvFailure):
+            print(f"{error.traceback}error: {error}", file=sys.stderr)
+        elif _is_memory(error):
             print(" ".join(f"error: there is not enough memory for this; {error}".split()), file=sys.stderr)
-            sys.exit(2)
-        if not isinstance(error, EnvFailure):
+        else:
             raise
-        print(f"{error.traceback}error: {error}", file=sys.stderr)
         code = 2
     sys.exit(code)
 
 
 class _Unread:
-    """Standard error, whose reader may be gone, as a closed terminal or a pipe's end: that must end no training."""
+    """Standard error, whose reader may be gone, as that of a pipe or a log: that must end no training."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

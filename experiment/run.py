@@ -17,6 +17,7 @@ from envs.guest import naming
 from experiment import files, machine, metrics
 from experiment.errors import UserError, explain
 from experiment.lock import FolderLock
+from experiment.series import CHECKPOINTS, Series
 
 RUNS, CONFIG, LOCK = Path("runs"), "config.json", ".lock"
 FORMAT, VERSION = "wingbeat run", 1
@@ -132,7 +133,7 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints; missing until the first is saved."""
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def metrics(self) -> Path:
@@ -141,7 +142,7 @@ class Run:
 
     def checkpoint(self, steps: int) -> Path:
         """Where the checkpoint after so many steps belongs."""
-        return self.checkpoints / f"{steps:09d}"
+        return Series(self.checkpoints).at(steps)
 
     def lock(self) -> None:
         """Claim the folder for training; the end of the process gives it back.

@@ -110,14 +110,17 @@ def take_up(run: Run, trainee: Trainee, tensors: dict[str, Tensor], total_steps:
 
 
 class Interruption:
-    """Turns the first Ctrl-C (or SIGTERM) into a wish to stop; a second one kills as usual."""
+    """Turns the first Ctrl-C, SIGTERM or closed terminal into a wish to stop; a second one kills as usual."""
 
     def __init__(self) -> None:
         self.asked = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Interruption":
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             self._before[number] = signal.signal(number, self._ask)
         return self
 

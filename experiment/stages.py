@@ -10,6 +10,7 @@ from torch import Tensor
 
 from experiment import checkpoint
 from experiment.errors import UserError, explain
+from experiment.series import Series
 
 FOLDER = "stages"
 MOST = 16  # stages kept; with one more, the one whose neighbours are closest to each other goes
@@ -56,7 +57,8 @@ def choose(run: Path, best: int) -> list[Path]:
         best: that policy's steps.
 
     Returns:
-        of the stages before it the first, and the one whose score is nearest to half way from that one's to the best.
+        of the stages before it the first, and the one whose score is nearest to half way from that one's to the highest
+        of all.
     """
     scores: dict[Path, float] = {}
     for path in _of(run).all():
@@ -73,5 +75,5 @@ def choose(run: Path, best: int) -> list[Path]:
     return [first] if middle is None else [first, middle]
 
 
-def _of(run: Path) -> checkpoint.Series:
-    return checkpoint.Series(run / FOLDER)
+def _of(run: Path) -> Series:
+    return Series(run / FOLDER)

@@ -64,7 +64,7 @@ def numbers_loss(told: Tensor, wanted: Tensor) -> Tensor:
     errors = torch.where(known, told - wanted.nan_to_num(), 0.0).square()
     any_known = known.any(0)
     means = errors.sum(0)[any_known] / known.sum(0)[any_known]
-    return 0.5 * (means + FLOOR).log().mean()
+    return 0.5 * (means + FLOOR).log().sum() / max(1, len(means))  # 0 where nothing is known at all
 
 
 def _movers(data: Dataset) -> list[str]:

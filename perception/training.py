@@ -4,7 +4,6 @@ A way is a module that knows a loss; see `Way`. Everything random in a gradient 
 the steps so far, so a resumed run goes on to the last bit.
 """
 
-import json
 import math
 import time
 from abc import ABC, abstractmethod
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 from envs.guest import naming
 from experiment import checkpoint, files
 from experiment.curves import loss_curve
-from experiment.errors import explain
 from experiment.metrics import Metrics, read_metrics
 from experiment.progress import Progress
 from experiment.ranges import Endless, EndlessOrZero, Natural, NonNegative, Share
@@ -234,8 +232,7 @@ class Trainer:
         with torch.no_grad():
             result = self.way.judge(self.data.splits["test"])
         known = {key: value if math.isfinite(value) else None for key, value in result.items()}
-        with explain(f"write into {self.run.path}"), files.replacing(self.run.path / "evaluation.json") as temporary:
-            files.write(temporary, json.dumps(known, indent=2) + "\n")
+        files.write_json(self.run.path / "evaluation.json", known)
         return result
 
     def save(self) -> None:
@@ -285,7 +282,7 @@ class Trainer:
             page = self.way.pictures(split.sample(PICTURED, rng))
         result = {key: float(np.average([log[key] for log in logs], weights=weights)) for key in logs[0]}
         self._log(metrics, {f"eval/{key}": value for key, value in result.items()})
-        with explain(f"write into {self.run.path}"), files.replacing(self.run.path / "pictures.png") as temporary:
+        with files.writing(self.run.path / "pictures.png") as temporary:
             Image.fromarray(page).save(temporary)
         return result
 

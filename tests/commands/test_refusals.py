@@ -26,6 +26,8 @@ WRONG_TRAINING = [
     ("ppo extra", "extra"),
     ("--nope", "--nope"),
     ("--seed 3 dqn", "comes first", "train.py dqn"),
+    ("--quiet dqn --seed 3", "comes first", "train.py dqn"),
+    ("ppo dqn --quiet", "comes first", "train.py dqn"),
     ("ppo --exploration inf", "--exploration", "finite"),
     ("ppo --frame-skip 100000000000000000000", "--frame-skip", "2^63"),
     ("dqn --replay-ratio inf", "--replay-ratio", "finite"),
@@ -336,7 +338,7 @@ def test_too_little_memory_is_one_line(take: Callable[[], object], capsys: pytes
 
 
 def test_a_reader_that_went_away_ends_no_training(tmp_path: Path) -> None:
-    """As with `2> >(head -n 1)`, or a terminal that was closed."""
+    """As with `2> >(head -n 1)`."""
     words = "ppo --num-envs 4 --rollout-steps 8 --precision fp32 --threads 1 --total-steps 3000 --evaluate-seconds 0"
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *words.split(), "--out", "run"], cwd=tmp_path, stderr=subprocess.PIPE

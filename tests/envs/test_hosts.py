@@ -20,7 +20,6 @@ from envs.adapter import AdaptedVectorEnv, Hosting, useful_workers
 from envs.guest import EnvFailure, Guest
 from envs.hosts import Workers
 from envs.screen import Screen
-from tests.agents.making import sample
 from tests.envs.faulty import FAULTS, HERE
 
 FAULTY = "tests.envs.faulty:Faulty"
@@ -284,7 +283,7 @@ def test_a_replay_stores_no_transition_that_was_not() -> None:
     replay.start(100)
     for _ in range(35):
         replay.add(np.zeros(N, np.int64))
-    _, batch = sample(replay, 20_000, np.random.default_rng(0))
+    batch = replay.gather(replay.draw(20_000, np.random.default_rng(0)))
     before, after = batch.observations[:, -1, 0].numpy(), batch.next_observations[:, -1, 0].numpy()
     assert np.array_equal(before[:, 0], after[:, 0])  # never across episodes
     steps = (after - before)[:, 1]

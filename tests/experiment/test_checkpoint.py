@@ -369,6 +369,12 @@ def test_what_file_managers_leave_in_a_checkpoint_ends_no_training(tmp_path: Pat
     assert checkpoint.load(tmp_path / "best")[0]["x"].item() == 1
 
 
+def test_a_folder_of_hidden_files_is_nobody_s_to_replace(tmp_path: Path) -> None:
+    (tmp_path / "mine" / ".git").mkdir(parents=True)
+    fails(lambda: checkpoint.save(tmp_path / "mine", {"x": torch.zeros(1)}, {}), "not a checkpoint")
+    assert (tmp_path / "mine" / ".git").is_dir()
+
+
 def test_one_that_a_crash_left_aside_is_there(tmp_path: Path) -> None:
     assert not checkpoint.exists(tmp_path / "best")
     checkpoint.save(tmp_path / "best", {"x": torch.zeros(1)}, {})

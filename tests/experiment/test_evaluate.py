@@ -1,11 +1,9 @@
 """Evaluation counts every game once, shares no episode with training, and leaves no trace."""
 
 import itertools
-import json
 import math
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +14,6 @@ from numpy.typing import NDArray
 
 from envs import FLAPPY_BIRD, AdaptedVectorEnv, GameVectorEnv
 from envs.guest import EnvFailure
-from experiment import files
 from experiment.evaluate import bootstrap_interval, evaluate, one_line
 from experiment.policy import Plain
 from experiment.show import show
@@ -195,14 +192,11 @@ def test_intervals_of_known_cases() -> None:
     assert bootstrap_interval(values) == bootstrap_interval(values)
 
 
-def test_words_and_file(tmp_path: Path) -> None:
+def test_words() -> None:
     result = evaluate(Scripted, Plain(act), 3, episodes=5, score_cap=None)
     low, high = result["score_ci95"]
     assert one_line(result) == f"score 3.4 (95% interval {low:.1f} to {high:.1f}), median 2"
     assert low < 3.4 < high
-    files.write_json(tmp_path / "evaluation.json", result)
-    assert json.loads((tmp_path / "evaluation.json").read_text()) == {**result, "score_ci95": [low, high]}
-    assert [path.name for path in tmp_path.iterdir()] == ["evaluation.json"]
 
 
 def test_others_environments_rest_when_their_episode_has_ended() -> None:

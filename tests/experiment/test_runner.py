@@ -236,6 +236,20 @@ def test_a_signal_is_a_wish_to_stop_and_a_second_one_ends_at_once(number: signal
             signal.signal(one, handler)
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system's terminals say nothing when they are closed")
+def test_a_closed_terminal_is_a_wish_to_stop_unless_it_is_to_be_ignored() -> None:
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert interruption.asked
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interruption.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_a_run_that_is_told_to_end_saves_what_was_learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     class Told(Counts):
         def iterate(self) -> dict[str, float]:

@@ -152,6 +152,15 @@ def test_the_loss_of_numbers_by_hand() -> None:
     assert numbers_loss(told, wanted).item() == pytest.approx(expected)
 
 
+def test_where_no_number_is_known_there_is_nothing_to_learn() -> None:
+    told = torch.ones(3, 2, requires_grad=True)
+    loss = numbers_loss(told, torch.full((3, 2), float("nan")))
+    torch.autograd.backward(loss)
+    assert loss.item() == 0.0
+    assert told.grad is not None
+    assert not told.grad.any()
+
+
 def test_an_encoder_comes_back_to_the_last_bit(tmp_path: Path) -> None:
     encoder = make_encoder(EncoderSpec("impala", 3, 40, 44, 16, "supervised", "wingbeat/Chess-v0"))
     observations = torch.randint(256, (9, 3, 40, 44), dtype=torch.uint8)
