@@ -191,7 +191,7 @@ def measure(cell: Cell, seed: int, settings: Settings) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)  # what a run that was stopped had left
     time_to_solve.train(how, seed, folder)
     answer: dict[str, Any] = {"seed": seed}
-    for path in sorted((folder / "checkpoints").iterdir()):
+    for path in time_to_solve.trained_checkpoints(folder):
         player = load_player(path, "cpu")
         result = time_to_solve.judge(player, how.score_cap)
         assert result is not None

@@ -31,6 +31,7 @@ from experiment import checkpoint
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 from experiment.metrics import FILE, read_metrics
+from experiment.series import CHECKPOINTS, Series
 
 EPISODES = 100
 INTERRUPTED = 130  # exit code of a run that was asked to stop
@@ -141,13 +142,18 @@ def stop_once_passed(process: "subprocess.Popen[str]", folder: Path, settings: S
             since = None
 
 
+def trained_checkpoints(folder: Path) -> list[Path]:
+    """A run's checkpoints, oldest first, but for the one from before its first step."""
+    return [path for path in Series(folder / CHECKPOINTS).all() if int(path.name)]
+
+
 def measure(settings: Settings, seed: int) -> dict[str, Any]:
     """Train one seed and find when it passed each bar, and how well it played at last."""
     answer: dict[str, Any] = {"seed": seed, "seconds_to_mean": None, "seconds_to_share": None}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "run"
         train(settings, seed, folder)
-        checkpoints = sorted((folder / "checkpoints").iterdir())
+        checkpoints = trained_checkpoints(folder)
         for path in checkpoints:
             last = path == checkpoints[-1]
             passed = answer["seconds_to_mean"] is not None

@@ -116,13 +116,13 @@ def test_a_run_whose_pictures_are_gone_says_so(folder: Path) -> None:
 
 
 def test_probes_answer_with_one_object(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert probing.main(["runs/sup", "--json"]) == 0
+    assert probing.main(["runs/sup", "--json", "--pictures", "3000"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["objective"] == "supervised"
     assert answer["data"] == "data/flappy"
     assert answer["r2"].keys() == answer["r2_random"].keys() >= {"y", "velocity", "gap_y", "impact"}
     assert answer["r2"]["pipe_x"] > 0.9
-    assert probing.main(["runs/random", "--env-arg", "theme=night"]) == 0
+    assert probing.main(["runs/random", "--env-arg", "theme=night", "--pictures", "1000"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["random", "random"]
     assert len(lines) == 1 + len(answer["r2"])

@@ -261,10 +261,11 @@ def damage(path: Path, how: str) -> None:
 def test_a_damaged_policy(how: str, run: Path) -> None:
     damage(run / "best" / "state.safetensors", how)
     refused(play.main, "run --headless", "best", "damaged")
-    (newest,) = (run / "checkpoints").iterdir()
+    oldest, newest = sorted((run / "checkpoints").iterdir())
     assert play.main([str(newest), "--headless", "--episodes", "1", "--score-cap", "1"]) == 0
     damage(newest / "state.safetensors", how)
     refused(play.main, f"{newest} --headless", str(newest), "damaged")
+    damage(oldest / "state.safetensors", how)
     shutil.rmtree(run / "best")
     refused(play.main, "run --headless", "no sound checkpoint")
     with pytest.raises(UserError, match="no sound checkpoint"):

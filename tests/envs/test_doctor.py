@@ -46,7 +46,8 @@ class Reports:
             if each not in self._begun:
                 seconds = 8.0 if "Hangs" in each else 60.0
                 timing = 2.0 if "Hoards" in each else 0.2  # a stall must not be as long as what memory is compared over
-                self._begun[each] = self.pool.submit(examine, each, None, 400, 0, seconds, timing)
+                steps = 60 if "SlowStep" in each else 400
+                self._begun[each] = self.pool.submit(examine, each, None, steps, 0, seconds, timing)
         return self._begun[name].result()
 
 
