@@ -7,6 +7,7 @@ import pytest
 
 os.environ["SDL_VIDEODRIVER"] = "dummy"  # pygame draws without a display
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as for the commands; read when torch is imported
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read when NumPy is: its threads would wait for a core that is busy
 
 import torch
 
