@@ -85,6 +85,8 @@ def test_muon_steps_the_encoders_weights_by_orthogonal_matrices() -> None:
     network = Network()
     optimizer = HiddenMuon(network, network.encoder, 1e-3, 1e-2)
     before = copy.deepcopy(network)
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)  # Adam has something to do, too
     for weight in (network.encoder[0].weight, network.encoder[2].weight):
         u, s, v = torch.linalg.svd(torch.randn(weight.flatten(1).shape), full_matrices=False)
         weight.grad = (u * torch.logspace(0, -1, len(s)) @ v).view_as(weight)
