@@ -87,7 +87,8 @@ class GreedyPolicy:
         hook = first.register_forward_hook(lambda module, inputs, output: answers.append(output))
         try:
             with autocast(self._device, self._precision):
-                self.network.encoder(observations.to(self._device))
+                encoder = self.network.encoder
+                encoder.body(encoder.centered(observations.to(self._device)))
         finally:
             hook.remove()
         return answers[0].float().clamp(min=0).cpu()

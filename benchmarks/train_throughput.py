@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.common import machine, print_json, summary
+from benchmarks.flop import flop_per_sample, peak_flops
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 
@@ -84,7 +85,7 @@ def ours(algorithm: Algorithm, precision: str, seconds: float) -> dict[str, floa
     while time.perf_counter() - start < seconds:
         agent.iterate()
     rate = (agent.steps - first) / (time.perf_counter() - start)
-    forward, training = flop_per_sample(agent.learner.network)
+    forward, training = flop_per_sample(agent.learner.network, agent.learner.network.encoder)
     flop = {
         "ppo": lambda: forward + config.epochs * training,
         "a2c": lambda: forward + training,
@@ -171,35 +172,6 @@ def theirs(algorithm: Algorithm, seconds: float) -> dict[str, float]:
     sb3_model(algorithm).learn(10**9, callback=clock)
     (start, first), (end, last) = clock.marks[0], clock.marks[-1]
     return {"rate": (last - first) / (end - start)}
-
-
-def flop_per_sample(network: torch.nn.Module) -> tuple[float, float]:
-    """FLOP of a forward pass and of a training pass of one sample, counted by torch."""
-    from torch.utils.flop_counter import FlopCounterMode
-
-    spec = network.encoder.spec  # type: ignore[union-attr]
-    observations = torch.zeros(8, spec.frames, spec.height, spec.width, dtype=torch.uint8)
-    counts = []
-    for backward in (False, True):
-        with FlopCounterMode(display=False) as counter:
-            outputs = network(observations)
-            if backward:
-                torch.autograd.backward(sum(output.sum() for output in outputs))
-        counts.append(counter.get_total_flops() / 8)
-    network.zero_grad(set_to_none=True)
-    return counts[0], counts[1]
-
-
-def peak_flops(precision: str) -> float:
-    """FLOP/s of the best of several large matrix products in this format, with the threads in use."""
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    left, right = (torch.randn(2048, 2048).to(dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(10):
-        start = time.perf_counter()
-        left @ right
-        best = min(best, time.perf_counter() - start)
-    return 2 * 2048**3 / best
 
 
 def _measure_here(settings: Settings) -> None:

@@ -22,7 +22,7 @@ from envs import GAMES
 from experiment.errors import UserError
 from experiment.runner import Algorithm, RunnerConfig
 from experiment.settings import read
-from perception import ENCODERS, LAYOUTS, STATES, Encoder, EncoderSpec, freeze, make_encoder
+from perception import ENCODERS, STATES, Encoder, EncoderSpec, freeze, make_encoder, read_layout
 from perception.encoder import make_reader
 
 
@@ -111,8 +111,7 @@ class Settings:
             settings = cast("Settings", read(cls, config))
             if settings.precision not in PRECISIONS:
                 raise TypeError(f"precision = {settings.precision!r}")
-            if settings.layout not in LAYOUTS:
-                raise TypeError(f"layout = {settings.layout!r}")
+            settings.layout = read_layout(settings.layout)
         except (KeyError, TypeError) as error:
             raise _unreadable(where, error) from error
         settings.game.confirm(env, where)

@@ -1,6 +1,6 @@
 """Pixels to features: the Encoder contract, the networks that fill it, and ways to train them beforehand."""
 
-from perception.encoder import ENCODERS, LAYOUTS, STATES, Encoder, EncoderSpec, freeze, make_encoder
+from perception.encoder import ENCODERS, LAYOUTS, STATES, Encoder, EncoderSpec, freeze, make_encoder, read_layout
 from perception.saving import load_encoder, save_encoder
 
 __all__ = [
@@ -12,5 +12,6 @@ __all__ = [
     "freeze",
     "load_encoder",
     "make_encoder",
+    "read_layout",
     "save_encoder",
 ]

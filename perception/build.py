@@ -16,7 +16,7 @@ from experiment.settings import read
 from perception.contrastive import Contrastive, ContrastiveConfig
 from perception.dataset import Dataset
 from perception.dbn import DBN, DBNConfig
-from perception.encoder import LAYOUTS, STATES, Encoder, EncoderSpec, make_encoder
+from perception.encoder import STATES, Encoder, EncoderSpec, make_encoder, read_layout
 from perception.gan import GAN, GANConfig
 from perception.inverse import Inverse, InverseConfig
 from perception.random import Random, RandomConfig
@@ -173,8 +173,7 @@ class EncoderSettings:
                 key = "way" if part == "config" else part
                 config[key] = read(getattr(kind, part), config[key])
             settings = cast("EncoderSettings", read(cls, config))
-            if settings.layout not in LAYOUTS:
-                raise TypeError(f"layout = {settings.layout!r}")
+            settings.layout = read_layout(settings.layout)
             return settings
         except (KeyError, TypeError) as error:
             raise UserError(

@@ -25,27 +25,21 @@ def centered(pixels: Tensor, mean: Tensor, scale: Tensor, dtype: torch.dtype) ->
     result = torch.empty(pixels.shape, dtype=dtype)
     flat = (-1, mean.numel())
     _center(
-        pixels.contiguous().numpy().reshape(flat), mean.numpy().ravel(), np.float32(scale), bits(result).reshape(flat)
+        pixels.contiguous().numpy().reshape(flat), mean.numpy().ravel(), np.float32(scale), _bits(result).reshape(flat)
     )
     return result
 
 
-def bits(numbers: Tensor) -> NDArray[np.uint16]:
+def _bits(numbers: Tensor) -> NDArray[np.uint16]:
     """View bfloat16s as numpy can take them."""
     return numbers.view(torch.int16).numpy().view(np.uint16)
 
 
 @compiled
-def upper_half(number: np.float32) -> np.uint32:
+def _upper_half(number: np.float32) -> np.uint32:
     """Return the bits of bfloat16: the upper half of a float32's, rounded to nearest, ties to even."""
     bits = np.float32(number).view(np.uint32)
     return (bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
-
-
-@compiled
-def number(bits: np.uint16) -> np.float32:
-    """Return the float32 of a bfloat16's bits."""
-    return np.uint32(np.uint32(bits) << np.uint32(16)).view(np.float32)
 
 
 @compiled
@@ -53,4 +47,4 @@ def _center(pixels: NDArray[np.uint8], mean: NDArray[np.float32], scale: np.floa
     """Write the centered numbers' bits, [pictures, pixels]."""
     for i in range(len(pixels)):
         for j in range(len(mean)):
-            bits[i, j] = upper_half((np.float32(pixels[i, j]) - mean[j]) * scale)
+            bits[i, j] = _upper_half((np.float32(pixels[i, j]) - mean[j]) * scale)

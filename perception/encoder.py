@@ -7,17 +7,16 @@ of it and saved with it, so that nothing can be lost between training and playin
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perception.centering import centered
-from perception.patches import centered_patches, rectified_patches
+from perception.fused import fusible, rectified_convolutions
 
 STATES = ("mlp",)  # networks for states; all others are for pixels
-LAYOUTS = ("planes", "patches")
+LAYOUTS = ("planes", "fused")
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,8 @@ class Encoder(nn.Module):
         settled: it comes trained, so `fit_normalization` leaves it as it is.
         pace: its step sizes as a share of the usual ones, when an agent trains it further.
         reader: layers after frozen features, which learn to make use of them; None for none. See `make_reader`.
-        layout: how the small network's convolutions are computed on a CPU. "planes": by torch; "patches": each as a
-            single product, of its input cut up, see `perception.patches`. Which is faster depends on the machine; what
-            comes out is the same, but for rounding.
+        layout: how a CPU computes a stack of convolutions. "planes": by torch; "fused": in float32, by
+            `perception.fused`, which is faster on most. What comes out is the same, but for rounding.
 
     Args:
         spec: what it is made for.
@@ -101,23 +99,25 @@ class Encoder(nn.Module):
                 f"the encoder takes {kind} [batch, {', '.join(map(str, expected))}], "
                 f"not {observations.dtype} {list(observations.shape)}"
             )
-        if self.dtype == torch.float32:
-            features: Tensor = self.body((observations - self.mean) * self.scale)
+        body = self.body
+        if self.layout == "fused" and isinstance(body, _Stack | _Sequence) and body.fusible:
+            features: Tensor = body.fused(observations, self.mean, self.scale)
         else:
-            half = torch.is_autocast_enabled(observations.device.type)
-            dtype = torch.get_autocast_dtype(observations.device.type) if half else torch.float32
-            features = self.body(self._centered(observations, dtype))
+            features = body(self.centered(observations))
         return features
+
+    def centered(self, observations: Tensor) -> Tensor:
+        """Return (observations - mean) scale, in the format that is computed in: what the body takes."""
+        if self.dtype == torch.float32:
+            return (observations - self.mean) * self.scale
+        half = torch.is_autocast_enabled(observations.device.type)
+        dtype = torch.get_autocast_dtype(observations.device.type) if half else torch.float32
+        return centered(observations, self.mean, self.scale, dtype)
 
     def read(self, features: Tensor) -> Tensor:
         """Let the reader read them, if there is one; returns float32 [batch, feature_dim]."""
         read: Tensor = features if self.reader is None else self.reader(features)
         return read.float()
-
-    def _centered(self, observations: Tensor, dtype: torch.dtype) -> Tensor:
-        if self.layout == "patches" and isinstance(self.body, _Stack) and observations.device.type == "cpu":
-            return centered_patches(observations, self.mean, self.scale, dtype, *self.body.first.sizes)
-        return centered(observations, self.mean, self.scale, dtype)
 
     def fit_normalization(self, frames: Tensor) -> None:
         """Center every pixel on its own mean and scale all alike, as seen in frames [n, height, width].
@@ -136,6 +136,17 @@ class Encoder(nn.Module):
             self.scale.copy_(1 / (pixels.std(0, correction=0) + 1e-3))
             return
         self.scale.copy_(1 / (pixels - self.mean).square().mean().sqrt().clamp(min=1.0))
+
+
+def read_layout(name: str) -> str:
+    """Return the layout that a run's settings name; what was "patches" once is "fused" now.
+
+    Raises:
+        TypeError: if there is none of this name.
+    """
+    if name not in (*LAYOUTS, "patches"):
+        raise TypeError(f"layout = {name!r}")
+    return "fused" if name == "patches" else name
 
 
 def freeze(encoder: nn.Module) -> None:
@@ -158,53 +169,29 @@ def make_reader(width: int) -> nn.Module:
     return reader
 
 
-class _Convolution(nn.Conv2d):
-    """A convolution that also takes its input cut into patches; its output then has its channels last in memory."""
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Side of a kernel, and stride."""
-        return self.kernel_size[0], self.stride[0]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [batch, channels, height, width] or patches to [batch, out channels, rows, columns].
-
-        Of patches, [batch, rows, columns, ...], the rest are (channels, kernel * kernel) or (kernel, kernel, channels).
-        """
-        if x.ndim == 4:
-            return super().forward(x)
-        weight = self.weight if x.ndim == 5 else self.weight.permute(0, 2, 3, 1)
-        return F.linear(x.flatten(3), weight.flatten(1), self.bias).permute(0, 3, 1, 2)
-
-
 class _Stack(nn.Sequential):
-    """Convolutions, each followed by ReLU, then other layers; computed with patches if it is given some."""
+    """Convolutions, each followed by ReLU, then other layers."""
 
     @property
-    def first(self) -> _Convolution:
-        """The convolution that looks at the pictures."""
-        return cast("_Convolution", self[0])
+    def convolutions(self) -> list[nn.Conv2d]:
+        """The convolutions, in order."""
+        return [layer for layer in self if isinstance(layer, nn.Conv2d)]
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map pictures [batch, frames, height, width], or patches of them, to features [batch, feature_dim]."""
-        if x.ndim == 4:
-            return cast("Tensor", super().forward(x))  # type: ignore[no-untyped-call]
-        convolutions = [layer for layer in self if isinstance(layer, _Convolution)]
-        x = self.first(x)
-        for convolution in convolutions[1:]:
-            x = convolution(rectified_patches(x, *convolution.sizes))  # with the ReLU before it
-        x = x.contiguous()  # before the last ReLU, whose gradient then has the same memory layout
-        for layer in list(self)[2 * len(convolutions) - 1 :]:
+    @property
+    def fusible(self) -> bool:
+        """Whether there is a `fused` pass of this network where it is."""
+        return fusible(self.convolutions)
+
+    def fused(self, observations: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        """Map pictures, uint8 [batch, frames, height, width], to features [batch, feature_dim]."""
+        convolutions = self.convolutions
+        x = rectified_convolutions(observations, mean, scale, convolutions)
+        for layer in list(self)[2 * len(convolutions) :]:
             x = layer(x)
         return x
 
 
-def _convolutions(
-    spec: EncoderSpec,
-    layers: list[tuple[int, int, int]],
-    hidden: tuple[int, ...] = (),
-    stack: type[nn.Sequential] = nn.Sequential,
-) -> nn.Sequential:
+def _convolutions(spec: EncoderSpec, layers: list[tuple[int, int, int]], hidden: tuple[int, ...] = ()) -> _Stack:
     """Stack (channels, kernel, stride) convolutions, then linear layers of `hidden` and of the features' width.
 
     Every linear layer is followed by LayerNorm and ReLU.
@@ -212,7 +199,7 @@ def _convolutions(
     channels, height, width = spec.frames, spec.height, spec.width
     parts: list[nn.Module] = []
     for out, kernel, stride in layers:
-        parts += [_Convolution(channels, out, kernel, stride), nn.ReLU()]
+        parts += [nn.Conv2d(channels, out, kernel, stride), nn.ReLU()]
         channels, height, width = out, (height - kernel) // stride + 1, (width - kernel) // stride + 1
         if min(height, width) < 1:
             raise ValueError(f"{spec.height} x {spec.width} pixels are too few for the {spec.network} encoder")
@@ -221,10 +208,10 @@ def _convolutions(
     for out in (*hidden, spec.feature_dim):
         parts += [nn.Linear(width, out), nn.LayerNorm(out), nn.ReLU()]
         width = out
-    return stack(*parts)
+    return _Stack(*parts)
 
 
-def small(spec: EncoderSpec) -> nn.Module:
+def small(spec: EncoderSpec) -> _Stack:
     """Three small convolutions and two linear layers, narrow then wide. For CPUs.
 
     On a CPU the first two convolutions take a third less time than those of Mnih et al. 2013, whose stride of 4
@@ -232,7 +219,7 @@ def small(spec: EncoderSpec) -> nn.Module:
     the third convolution and the second linear layer gain.
     """
     last = 3 if min(spec.height, spec.width) >= 44 else 1  # of less, two convolutions leave fewer than 3 x 3 positions
-    return _convolutions(spec, [(16, 8, 6), (32, 3, 2), (64, last, 1)], hidden=(128,), stack=_Stack)
+    return _convolutions(spec, [(16, 8, 6), (32, 3, 2), (64, last, 1)], hidden=(128,))
 
 
 def nature(spec: EncoderSpec) -> nn.Module:
@@ -272,10 +259,21 @@ class _Sequence(nn.Module):
         with torch.no_grad():  # remember at first, rather than forget (Jozefowicz et al. 2015)
             self.lstm.get_parameter("bias_ih_l0")[spec.feature_dim : 2 * spec.feature_dim] = 1.0
 
+    @property
+    def fusible(self) -> bool:
+        """See `_Stack`."""
+        return self.still.fusible
+
     def forward(self, x: Tensor) -> Tensor:
-        features = self.still(x.flatten(0, 1)[:, None]).view(*x.shape[:2], -1)
-        with torch.autocast(x.device.type, enabled=False):
-            recalled: Tensor = self.lstm(features.float())[0]
+        return self._recall(self.still(x.flatten(0, 1)[:, None]), len(x))
+
+    def fused(self, observations: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+        """See `_Stack`."""
+        return self._recall(self.still.fused(observations.flatten(0, 1)[:, None], mean, scale), len(observations))
+
+    def _recall(self, features: Tensor, sequences: int) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            recalled: Tensor = self.lstm(features.float().view(sequences, -1, features.shape[-1]))[0]
         return recalled[:, -1]
 
 

@@ -11,7 +11,7 @@ from agents import device
 from agents.device import Compute, choose_compute, choose_device, fastest, set_threads
 from experiment.errors import UserError
 
-WAYS = [("fp32", "planes"), ("bf16", "planes"), ("fp32", "patches"), ("bf16", "patches")]
+WAYS = [("fp32", "planes"), ("bf16", "planes"), ("fp32", "fused"), ("bf16", "fused")]
 
 
 @pytest.mark.parametrize("wanted", range(len(WAYS)))
@@ -51,13 +51,13 @@ def test_what_is_said_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
     try:
         assert choose_compute("cpu", "fp32", 1) == Compute("cpu", "fp32", 1, "planes")
-        assert choose_compute("cpu", "bf16", 1, "patches") == Compute("cpu", "bf16", 1, "patches")
+        assert choose_compute("cpu", "bf16", 1, "fused") == Compute("cpu", "bf16", 1, "fused")
         assert choose_compute("cpu", "auto", 1, "planes") == Compute("cpu", "bf16", 1, "planes")
         choose_compute("cpu", "auto", 1)
     finally:
         torch.set_num_threads(before)
     planes = [("fp32", "planes"), ("bf16", "planes")]
-    assert given == [planes[:1], [("bf16", "patches")], planes, [planes[0], ("fp32", "patches"), planes[1], WAYS[3]]]
+    assert given == [planes[:1], [("bf16", "fused")], planes, [planes[0], ("fp32", "fused"), planes[1], WAYS[3]]]
 
 
 def test_nothing_is_computed_where_there_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:

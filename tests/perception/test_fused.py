@@ -1,0 +1,174 @@
+"""Convolutions picture by picture, held against NumPy's sums and torch's own convolutions."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from envs.scene import compiled
+from perception import EncoderSpec, contraction, make_encoder
+from perception.centering import centered
+from perception.contraction import LANES, Tile, best_tile
+from perception.fused import fusible, rectified_convolutions
+
+MEAN, SCALE = 127.0, torch.tensor(0.02)
+
+
+def pictures(batch: int, frames: int, height: int, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(256, (batch, frames, height, width), dtype=torch.uint8, generator=generator)
+
+
+def test_a_step_is_the_sum_that_it_says() -> None:
+    """Of whole numbers, by NumPy's einsum; two tiles, places anywhere, nothing written beside."""
+    tiles, rng = (Tile(3, 2), Tile(1, 1)), np.random.default_rng(0)
+    lines, run = 4, 5
+    a, b, start = (rng.integers(-9, 10, size).astype(np.float32) for size in (200, 900, 300))
+    for which, (rows, vectors) in enumerate(tiles):
+        for rectified in (False, True):
+            step, out = contraction.contraction(tiles, rectified), np.full(300, 7, np.float32)
+
+            @compiled
+            def call(start: Any, a: Any, b: Any, out: Any, which: int, step: Any = step) -> None:
+                step(which, start, 11, 40, a, 2, 7, 31, 3, 4, 5, b, 13, 200, 36, out, 1, 50)
+
+            call(start, a, b, out, which)
+            r, line, k, c = np.ogrid[:rows, :lines, :run, : vectors * LANES]
+            a_there, b_there = a[2 + 7 * r + 31 * line + 3 * k][..., 0], b[13 + 200 * line + 36 * k + c][0]
+            sums = np.einsum("rlk,lkc->rc", a_there, b_there)
+            expected, (r, c) = np.full(300, 7, np.float32), np.ogrid[:rows, : vectors * LANES]
+            sums = sums + start[11 + 40 * r + c]
+            expected[1 + 50 * r + c] = np.maximum(sums, 0) if rectified else sums
+            np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("features", ["+avx512f,+avx", "+avx,-avx512f", "-avx,-avx512f"])
+@pytest.mark.parametrize(("rows", "columns"), [(13, 16), (6, 32), (4, 64), (1, 48), (20, 32), (7, 80)])
+@pytest.mark.parametrize("dividing", [False, True])
+def test_tiles_fit_any_processor(
+    features: str, rows: int, columns: int, dividing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(contraction, "_features", lambda: features.split(","))
+    tile = best_tile.__wrapped__(rows, columns, dividing)
+    assert 1 <= tile.rows <= rows
+    assert columns % (tile.vectors * LANES) == 0
+    assert not (dividing and rows % tile.rows)
+    registers, numbers = {"+avx512f": (32, 16), "+avx": (16, 8), "-avx": (32, 4)}[features.split(",")[0]]
+    assert tile.rows * tile.vectors * LANES <= registers * numbers
+
+
+CASES = [
+    # frames, height, width, (channels, kernel, stride) of each convolution
+    (2, 84, 84, [(16, 8, 6), (32, 3, 2), (64, 3, 1)]),
+    (4, 84, 84, [(32, 8, 4), (64, 4, 2), (64, 3, 1)]),
+    (1, 37, 50, [(16, 5, 5), (48, 3, 1)]),
+    (3, 40, 43, [(32, 7, 3), (16, 2, 3), (16, 1, 1)]),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_convolutions_are_torchs(case: tuple[int, int, int, list[tuple[int, int, int]]], threads: int) -> None:
+    """And so are the gradients of all weights, by torch in float64."""
+    frames, height, width, layers = case
+    torch.manual_seed(0)
+    seen, mean = pictures(50, frames, height, width), torch.rand(height, width) * 255
+    channels = [frames, *(layer[0] for layer in layers)]
+    mine = [nn.Conv2d(before, *layer) for before, layer in zip(channels, layers, strict=False)]
+    torchs = [nn.Conv2d(before, *layer).double() for before, layer in zip(channels, layers, strict=False)]
+    for one, other in zip(mine, torchs, strict=True):
+        other.load_state_dict(one.state_dict())
+    expected = (seen.double() - mean) * SCALE
+    for layer in torchs:
+        expected = F.relu(layer(expected))
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = rectified_convolutions(seen, mean, SCALE, mine)
+        gradient = torch.randn(found.shape)
+        found.backward(gradient)
+    finally:
+        torch.set_num_threads(before)
+    expected.backward(gradient)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+    for one, other in zip(mine, torchs, strict=True):
+        for weight, its in zip(one.parameters(), other.parameters(), strict=True):
+            assert weight.grad is not None
+            assert its.grad is not None
+            assert (weight.grad - its.grad).norm() <= 1e-5 * its.grad.norm()
+
+
+def test_nothing_that_is_no_number_is_hidden() -> None:
+    """A run that has diverged is noticed by its NaN, which no ReLU takes away."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 16, 4, 2), nn.Conv2d(16, 16, 2)]
+    with torch.no_grad():
+        layers[0].weight[3, 0, 1, 1] = torch.nan
+    found = rectified_convolutions(pictures(2, 1, 12, 12), torch.zeros(12, 12), SCALE, layers)
+    assert found.isnan().all()
+    found.sum().backward()
+    assert layers[1].weight.grad is not None
+    assert layers[1].weight.grad[:, 3].isnan().all()
+
+
+def test_no_pictures_at_all() -> None:
+    layers = [nn.Conv2d(1, 16, 4, 2), nn.Conv2d(16, 16, 2)]
+    assert rectified_convolutions(pictures(0, 1, 12, 12), torch.zeros(12, 12), SCALE, layers).shape == (0, 16, 4, 4)
+
+
+def test_centered_in_half_precision_rounds_once() -> None:
+    seen, mean = pictures(4, 1, 16, 16), torch.full((16, 16), MEAN)
+    expected = ((seen.float() - MEAN) * SCALE).to(torch.bfloat16)
+    assert torch.equal(centered(seen, mean, SCALE, torch.bfloat16), expected)
+
+
+NETWORKS = [
+    ("small", 2, 84, 84),
+    ("small", 1, 50, 61),
+    ("small", 3, 40, 43),
+    ("nature", 4, 84, 84),
+    ("lstm", 3, 84, 84),
+]
+
+
+@pytest.mark.parametrize(("network", "frames", "height", "width"), NETWORKS)
+def test_layouts_differ_by_rounding_alone(network: str, frames: int, height: int, width: int) -> None:
+    """Features, and the gradients of every weight; in bfloat16 both from those in float32."""
+    torch.manual_seed(0)
+    encoder, seen = make_encoder(EncoderSpec(network, frames, height, width)), pictures(9, frames, height, width)
+    encoder.fit_normalization(seen[:, 0])
+    asked: list[int] = []
+    for layer in encoder.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_pre_hook(lambda module, inputs: asked.append(len(inputs[0])))
+    found = []
+    for layout, half in (("planes", False), ("fused", False), ("planes", True), ("fused", True)):
+        encoder.layout = layout
+        encoder.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            features = encoder(seen)
+        features.square().sum().backward()
+        gradients = [weight.grad for weight in encoder.parameters()]
+        assert all(gradient is not None for gradient in gradients)
+        found.append([features.detach(), *gradients])
+    exact, *others = found
+    fused, half_planes, half_fused = (
+        [float((mine - its).norm() / its.norm()) for mine, its in zip(other, exact, strict=True)] for other in others
+    )
+    assert max(fused) <= 1e-5
+    for features, *gradients in (half_planes, half_fused):
+        assert features <= 0.02
+        assert max(gradients) <= 0.2
+    assert asked == [9 * frames if network == "lstm" else 9] * 6  # torch's convolutions, for planes alone
+
+
+def test_networks_that_have_no_fused_pass_go_on_as_they_were() -> None:
+    torch.manual_seed(0)
+    encoder, seen = make_encoder(EncoderSpec("impala")), pictures(2, 2, 84, 84)
+    before = encoder(seen)
+    encoder.layout = "fused"
+    assert torch.equal(encoder(seen), before)
+    assert not fusible([nn.Conv2d(1, 24, 3)])  # no whole vectors of channels
