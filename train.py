@@ -30,7 +30,7 @@ class Common:
     """auto, cpu or cuda"""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """number format of the network; auto measures which is faster here"""
-    layout: Literal["auto", "planes", "patches"] = "auto"
+    layout: Literal["auto", "planes", "fused"] = "auto"
     """how a CPU computes the convolutions; auto measures it, too, but is planes if a precision is given"""
     threads: Natural = 0
     """CPU threads; 0 for one a core, of those that may be used"""

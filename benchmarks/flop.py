@@ -10,7 +10,9 @@ from perception import Encoder
 
 
 def flop_per_sample(network: nn.Module, encoder: Encoder) -> tuple[float, float]:
-    """FLOP of a forward pass and of a training pass of one sample, counted by torch.
+    """FLOP of a forward pass and of a training pass of one sample, counted by torch, and of LSTMs by us.
+
+    An LSTM's four gates take 2 * 4 h (inputs + h) a time, h its size, and twice as many on the way back.
 
     Args:
         network: maps observations to a tensor, or a tuple of some.
@@ -19,6 +21,14 @@ def flop_per_sample(network: nn.Module, encoder: Encoder) -> tuple[float, float]
     spec, layout = encoder.spec, encoder.layout
     encoder.layout = "planes"  # torch counts no operations but its own
     observations = torch.zeros(8, spec.frames, spec.height, spec.width, dtype=torch.uint8)
+    recalled = 0
+
+    def recall(lstm: nn.Module, inputs: tuple[torch.Tensor, ...], _: object) -> None:
+        nonlocal recalled
+        times = inputs[0].numel() // inputs[0].shape[-1] // len(observations)
+        recalled += times * 2 * 4 * int(lstm.hidden_size) * (int(lstm.input_size) + int(lstm.hidden_size))
+
+    hooks = [module.register_forward_hook(recall) for module in network.modules() if isinstance(module, nn.LSTM)]
     counts = []
     for backward in (False, True):
         with FlopCounterMode(display=False) as counter:
@@ -26,7 +36,10 @@ def flop_per_sample(network: nn.Module, encoder: Encoder) -> tuple[float, float]
             if backward:
                 parts = outputs if isinstance(outputs, tuple) else (outputs,)
                 torch.autograd.backward([part.sum() for part in parts])
-        counts.append(counter.get_total_flops() / 8)
+        counts.append(counter.get_total_flops() / len(observations) + recalled * (3 if backward else 1))
+        recalled = 0
+    for hook in hooks:
+        hook.remove()
     network.zero_grad(set_to_none=True)
     encoder.layout = layout
     return counts[0], counts[1]

@@ -10,6 +10,7 @@ import math
 from functools import cache
 from typing import Any, NamedTuple
 
+import numba
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -32,12 +33,13 @@ def best_tile(rows: int, columns: int, dividing: bool = False) -> Tile:
     """Choose how this processor's registers are best used.
 
     Args:
-        rows: there are. The last tile may overlap the one before.
-        columns: there are, a multiple of LANES; tiles divide them.
+        rows: how many there are. The last tile may overlap the one before.
+        columns: how many there are, a multiple of LANES; tiles divide them.
         dividing: tiles must divide the rows, too.
     """
     features = _features()
-    registers, each = (32, 1) if "+avx512f" in features else (16, 2) if "+avx" in features else (32, 4)
+    avx512, avx, neon = (32, 1), (16, 2), (32, 4)  # registers, and how many of them a vector takes
+    registers, each = avx512 if "+avx512f" in features else avx if "+avx" in features else neon
 
     def fits(tile: Tile) -> bool:  # the sums, a row of b and a number of a
         return (tile.rows + 1) * tile.vectors * each < registers
@@ -54,6 +56,11 @@ def best_tile(rows: int, columns: int, dividing: bool = False) -> Tile:
         if not (dividing and rows % some)
     ]
     return max(filter(fits, tiles), key=worth)
+
+
+def fast() -> bool:
+    """Whether steps are what this processor is good at: it multiplies and adds at once, in registers of its own."""
+    return numba.config.DISABLE_JIT == 0 and not {"+fma", "+neon"}.isdisjoint(_features())  # type: ignore[attr-defined]
 
 
 def _features() -> list[str]:
@@ -86,6 +93,8 @@ def contraction(tiles: tuple[Tile, ...], rectified: bool = False) -> Any:
         b: Any, b_at: Any, b_line: Any, b_step: Any,
         out: Any, out_at: Any, out_row: Any,
     ) -> Any:
+        if any(array != types.Array(types.float32, 1, "C") for array in (start, a, b, out)):
+            return None  # numbers of another kind would be taken for these
         return types.void(at, start, at, at, a, at, at, at, at, at, at, b, at, at, at, out, at, at), generate
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> None:

@@ -51,7 +51,7 @@ class Encoder(nn.Module):
         pace: its step sizes as a share of the usual ones, when an agent trains it further.
         reader: layers after frozen features, which learn to make use of them; None for none. See `make_reader`.
         layout: how a CPU computes a stack of convolutions. "planes": by torch; "fused": in float32, by
-            `perception.fused`, which is faster on most. What comes out is the same, but for rounding.
+            `perception.fused`. What comes out is the same, but for rounding; docs/limits.md tells which is faster.
 
     Args:
         spec: what it is made for.

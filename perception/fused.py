@@ -1,19 +1,24 @@
 """A stack of convolutions, each with the ReLU after it, on a CPU in float32: picture by picture, in the cache.
 
 torch's convolutions leave half of a CPU unused where channels are few and pictures small. Here a convolution, the
-gradient of its weights and that of its inputs are made of one small step, `perception.contraction`, whose rows are
-positions beside each other (for the weights' gradient: weights of a kernel's line) and whose columns are channels.
-Nothing is rearranged first: with channels last, each line of a kernel covers numbers that follow each other.
+gradient of its weights and that of its inputs are made of one small step, `perception.contraction`, whose rows and
+columns are
+
+    positions beside each other, and channels;
+    for the weights' gradient some weights of a kernel's line, and channels;
+    for the inputs' gradient positions beside each other, and what a line of a kernel covers.
+
+No input is cut into patches: with channels last, each line of a kernel covers numbers that follow each other.
 docs/limits.md has measurements.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,14 +26,14 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from envs.scene import compiled
-from perception.contraction import LANES, Tile, best_tile, contraction
+from perception.contraction import LANES, Tile, best_tile, contraction, fast
 
 Done = TypeVar("Done")
 Floats = NDArray[np.float32]
 Tiles = tuple[Tile, ...]
 
 SHARE = 16  # pictures that are worth a thread of their own
-_helpers = ThreadPoolExecutor(thread_name_prefix="convolution")
+_helpers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="convolution")
 
 
 class _Walk(NamedTuple):
@@ -56,10 +61,13 @@ class _Walk(NamedTuple):
 
 
 def fusible(convolutions: Sequence[nn.Conv2d]) -> bool:
-    """Whether there is a fused pass of these convolutions, where they are."""
-    compiling = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]
-    return compiling and all(
-        layer.weight.device.type == "cpu" and layer.out_channels % LANES == 0 for layer in convolutions
+    """Whether a fused pass of convolutions that are square and without padding can be computed, and fast."""
+    return fast() and all(
+        layer.weight.device.type == "cpu"
+        and layer.weight.dtype == torch.float32
+        and layer.out_channels % LANES == 0
+        and layer.bias is not None
+        for layer in convolutions
     )
 
 
@@ -67,7 +75,7 @@ def rectified_convolutions(pixels: Tensor, mean: Tensor, scale: Tensor, convolut
     """Center pictures and apply two or more convolutions to them, each followed by ReLU.
 
     Args:
-        pixels: uint8 [batch, frames, height, width]; (pixels - mean) scale is looked at.
+        pixels: uint8 [batch, frames, height, width]; (pixels - mean) scale is looked at, and once more for gradients.
         mean: float32 [height, width].
         scale: float32 [].
         convolutions: float32, square, without padding; see `fusible`.
@@ -92,14 +100,19 @@ class _RectifiedConvolutions(torch.autograd.Function):
         # A line of each frame, then the next of each: those that a kernel covers are equally far apart.
         orders = ((2, 1, 3, 0), *[(2, 3, 1, 0)] * (len(walks) - 1))
         kernels = tuple(weight.permute(order).contiguous() for weight, order in zip(weights[::2], orders, strict=True))
-        outs = tuple(torch.empty(len(pixels), walk.rows * walk.columns * walk.channels) for walk in walks)
-        pixels = pixels.contiguous()
-        ctx.walks, ctx.orders, ctx.center = walks, orders, (mean.numpy(), np.float32(scale))
-        ctx.save_for_backward(pixels, *kernels, *outs)
+        sizes = [(len(pixels), walk.rows * walk.columns * walk.channels) for walk in walks]
+        outs = tuple(torch.empty(size, dtype=torch.float32) for size in sizes)
+        pixels, mean = pixels.contiguous(), mean.contiguous()
+        ctx.walks, ctx.orders, ctx.scale = walks, orders, np.float32(scale)
+        ctx.save_for_backward(pixels, mean, *kernels, *outs)
         forward = _forward(tuple(best_tile(walk.columns, walk.channels) for walk in walks))
         arrays = pixels.numpy(), tuple(out.numpy() for out in outs)
-        flat = tuple(kernel.numpy().ravel() for kernel in kernels), tuple(bias.numpy() for bias in weights[1::2])
-        _share(len(pixels), lambda first, last: forward(first, last, *arrays, *ctx.center, *flat, walks))
+        center = mean.numpy(), ctx.scale
+        flat = (
+            tuple(kernel.numpy().ravel() for kernel in kernels),
+            tuple(bias.contiguous().numpy() for bias in weights[1::2]),
+        )
+        _share(len(pixels), lambda first, last: forward(first, last, *arrays, *center, *flat, walks))
         last = walks[-1]
         return outs[-1].view(len(pixels), last.rows, last.columns, last.channels)
 
@@ -107,7 +120,7 @@ class _RectifiedConvolutions(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         count, walks = len(ctx.walks), ctx.walks
-        pixels, *saved = ctx.saved_tensors
+        pixels, mean, *saved = ctx.saved_tensors
         kernels, outs = saved[:count], saved[count:]
         turned = tuple(
             kernel.view(walk.lines, walk.run, walk.channels).mT.contiguous().numpy().ravel()
@@ -122,7 +135,7 @@ class _RectifiedConvolutions(torch.autograd.Function):
         def work(first: int, last: int) -> list[Floats]:
             sums = [np.zeros(kernel.numel(), np.float32) for kernel in kernels]
             biases = [np.zeros(walk.channels, np.float32) for walk in walks]
-            backward(first, last, *arrays, *ctx.center, turned, tuple(sums), tuple(biases), walks)
+            backward(first, last, *arrays, mean.numpy(), ctx.scale, turned, tuple(sums), tuple(biases), walks)
             return sums + biases
 
         total = [torch.from_numpy(np.sum(parts, 0)) for parts in zip(*_share(len(pixels), work), strict=True)]
@@ -272,7 +285,7 @@ def _inputs_gradient(tiles: Tiles) -> Callable[..., None]:
     step, beside, widths = contraction(tiles), *_sizes(tiles)
 
     def add_inputs(n: int, gradient: Floats, turned: Floats, inputs: Floats, walk: _Walk) -> None:
-        """Add what comes of the gradient; kernels lie turned, [line, channels, run]."""
+        """Add a convolution's gradient to that of its inputs; kernels lie turned, [line, channels, run]."""
         covered, nothing = np.empty(walk.columns * walk.run, np.float32), np.zeros(widths[n], np.float32)
         for line in range(walk.lines):
             for row in range(walk.rows):

@@ -582,6 +582,13 @@ MUTANTS = (
         "envs/test_guest.py::test_numbers_beside_a_picture_are_drawn_above_it",
     ),
     Mutant(
+        "a fused pass adds some weights' gradients twice",
+        "perception/contraction.py",
+        "if not (dividing and rows % some)",
+        "if True",
+        "perception/test_fused.py::test_convolutions_are_torchs",
+    ),
+    Mutant(
         "a fused ReLU lets every gradient pass",
         "perception/fused.py",
         "np.float32(0) if out[j] <= 0 else gradient[j]",

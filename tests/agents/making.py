@@ -35,12 +35,14 @@ def make(
     total_steps: int,
     envs: Mapping[str, Any],
     frozen: bool = False,
+    layout: str = "planes",
 ) -> Any:
     """Make an agent on the CPU, in fp32; two frames a stack on full observations, one on smaller ones."""
     games = GameVectorEnv(game, config.num_envs, **envs)
     _, height, width = games.single_observation_space.shape or (0, 0, 0)
     torch.manual_seed(seed)
     encoder = make_encoder(EncoderSpec("small", 1 if height < 84 else 2, height, width, 64))
+    encoder.layout = layout
     if frozen:
         freeze(encoder)
         encoder.settled = True
@@ -48,10 +50,13 @@ def make(
 
 
 def make_tiny(algorithm: Any, config: Any, game: Game, total_steps: int = 10_000, seed: int = 0, **changes: Any) -> Any:
-    """Make an agent that sees every pixel; max_frames goes to the game, frozen to its encoder, others to the config."""
+    """Make an agent that sees every pixel; max_frames goes to the game, frozen and layout to its encoder.
+
+    Other changes are the config's.
+    """
     envs = {"size": (game.height, game.width), "max_frames": changes.pop("max_frames", None)}
-    frozen = changes.pop("frozen", False)
-    return make(algorithm, replace(config, **changes), game, seed, total_steps, envs, frozen)
+    eyes = {"frozen": changes.pop("frozen", False), "layout": changes.pop("layout", "planes")}
+    return make(algorithm, replace(config, **changes), game, seed, total_steps, envs, **eyes)
 
 
 def mean_score(agent: Any, game: Game) -> float:

@@ -86,6 +86,7 @@ def in_turn(first: str) -> Callable[..., Any]:
 
 AGENTS: dict[str, tuple[Any, Any]] = {
     "ppo": (PPO, PPOConfig(num_envs=8, rollout_steps=16, minibatch=32)),
+    "ppo in fused": (PPO, PPOConfig(num_envs=8, rollout_steps=16, minibatch=64)),
     "ppo-lstm": (PPOLSTM, PPOLSTMConfig(num_envs=8, rollout_steps=16, minibatch=32, memory=32)),
     "a2c": (A2C, A2CConfig(num_envs=8)),
     "reinforce": (REINFORCE, ReinforceConfig(num_envs=8, rollout_steps=32)),
@@ -111,7 +112,9 @@ def test_side_by_side_is_as_one_after_the_other(name: str, monkeypatch: pytest.M
     for how in (beside, in_turn("play"), in_turn("learn")):
         for module in (on_policy, dqn):
             monkeypatch.setattr(module, "beside", how)
-        agent = make_tiny(*AGENTS[name], CATCH, frozen="frozen" in name)
+        agent = make_tiny(
+            *AGENTS[name], CATCH, frozen="frozen" in name, layout="fused" if "fused" in name else "planes"
+        )
         for _ in range(3):
             agent.iterate()
         states.append(copy(agent.state_dict()))

@@ -13,7 +13,7 @@ from agents.dqn import QNetwork
 from agents.learner import GreedyPolicy
 from agents.sb3 import Greedy
 from commands.looks import feature_maps, looks_of
-from perception import EncoderSpec, make_encoder
+from perception import LAYOUTS, EncoderSpec, make_encoder
 
 SPEC = EncoderSpec(feature_dim=16)
 CPU = torch.device("cpu")
@@ -97,8 +97,10 @@ def test_an_lstm_thinks_with_its_memory() -> None:
     torch.testing.assert_close(policy.memory, before)
 
 
-def test_feature_maps_are_the_first_convolutions() -> None:
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_feature_maps_are_the_first_convolutions(layout: str) -> None:
     network = networks()["actor-critic"]
+    network.encoder.layout = layout
     network.encoder.fit_normalization(observations(9)[:, 0])
     seen = observations(1)
     maps = feature_maps(GreedyPolicy(network, CPU, "fp32"), seen)

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import imageio.v3 as iio
 import pytest
@@ -17,12 +17,14 @@ import torch
 
 import play
 import train
+from commands.player import load_player
 from commands.progress_film import film_progress
 from experiment import checkpoint
 from experiment.errors import UserError
 from experiment.metrics import read_metrics
 from experiment.run import Run
 from experiment.stages import keep_stage
+from perception import LAYOUTS
 from tests.commands.running import ANSWER, ROOT, SHORT, TINY, film_frames
 
 
@@ -155,6 +157,23 @@ def test_stopped_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert train.main([*TINY, *SHORT, *limits, "--out", "run", "--quiet"]) == 0
     assert Path("run", "checkpoints", "000000000").is_dir()
     assert Path("run", "evaluation.json").exists()
+
+
+def test_layouts_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And a run of before, when one was called otherwise, goes on and plays."""
+    assert get_args(get_type_hints(train.Common)["layout"]) == ("auto", *LAYOUTS)
+    monkeypatch.chdir(tmp_path)
+    rest = ["--layout", "fused", "--total-steps", "256", "--evaluate-seconds", "0", "--quiet", "--out", "run"]
+    assert train.main([*TINY, *rest]) == 0
+    copy = shutil.copytree("run", Path("copy"), ignore=shutil.ignore_patterns(".lock"))
+    about = json.loads((copy / "config.json").read_text())
+    assert about["config"]["layout"] == "fused"
+    about["config"]["layout"] = "patches"
+    (copy / "config.json").write_text(json.dumps(about))
+    assert train.main(["--resume", str(copy), "--total-steps", "384", "--quiet"]) == 0
+    assert checkpoint.latest(copy).name == "000000384"
+    agent: Any = load_player(copy).policy
+    assert agent.network.encoder.layout == "fused"
 
 
 def test_dqn_without_evaluations(

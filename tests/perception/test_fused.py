@@ -1,7 +1,9 @@
 """Convolutions picture by picture, held against NumPy's sums and torch's own convolutions."""
 
+from collections.abc import Iterator
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from envs.scene import compiled
 from perception import EncoderSpec, contraction, make_encoder
 from perception.centering import centered
 from perception.contraction import LANES, Tile, best_tile
-from perception.fused import fusible, rectified_convolutions
+from perception.fused import _share, fusible, rectified_convolutions
 
 MEAN, SCALE = 127.0, torch.tensor(0.02)
 
@@ -66,16 +68,27 @@ CASES = [
     (4, 84, 84, [(32, 8, 4), (64, 4, 2), (64, 3, 1)]),
     (1, 37, 50, [(16, 5, 5), (48, 3, 1)]),
     (3, 40, 43, [(32, 7, 3), (16, 2, 3), (16, 1, 1)]),
+    (1, 30, 9, [(16, 6, 2), (16, 2, 1), (32, 1, 5)]),  # in the end three positions, one above the other
 ]
 
 
+@pytest.fixture
+def threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("threads", [1, 3])
-def test_convolutions_are_torchs(case: tuple[int, int, int, list[tuple[int, int, int]]], threads: int) -> None:
-    """And so are the gradients of all weights, by torch in float64."""
+@pytest.mark.parametrize(("threads", "batch"), [(1, 9), (3, 50), (2, 1)], indirect=["threads"])
+@pytest.mark.usefixtures("threads")
+def test_convolutions_are_torchs(case: tuple[int, int, int, list[tuple[int, int, int]]], batch: int) -> None:
+    """And so are the gradients of all weights, by torch in float64, twice in a row; frames come from anywhere."""
     frames, height, width, layers = case
     torch.manual_seed(0)
-    seen, mean = pictures(50, frames, height, width), torch.rand(height, width) * 255
+    seen = pictures(batch, frames + 1, height, width)[:, 1:]
+    mean = torch.rand(width, height).T * 255
     channels = [frames, *(layer[0] for layer in layers)]
     mine = [nn.Conv2d(before, *layer) for before, layer in zip(channels, layers, strict=False)]
     torchs = [nn.Conv2d(before, *layer).double() for before, layer in zip(channels, layers, strict=False)]
@@ -84,14 +97,14 @@ def test_convolutions_are_torchs(case: tuple[int, int, int, list[tuple[int, int,
     expected = (seen.double() - mean) * SCALE
     for layer in torchs:
         expected = F.relu(layer(expected))
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        found = rectified_convolutions(seen, mean, SCALE, mine)
-        gradient = torch.randn(found.shape)
-        found.backward(gradient)
-    finally:
-        torch.set_num_threads(before)
+    found = rectified_convolutions(seen, mean, SCALE, mine)
+    gradient = torch.randn(found.shape[1:]).expand(found.shape)
+    found.backward(gradient, retain_graph=True)
+    once = [weight.grad.clone() for layer in mine for weight in layer.parameters() if weight.grad is not None]
+    for layer in mine:
+        layer.zero_grad()
+    found.backward(gradient)
+    assert all(map(torch.equal, once, (weight.grad for layer in mine for weight in layer.parameters())))
     expected.backward(gradient)
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
     for one, other in zip(mine, torchs, strict=True):
@@ -116,7 +129,24 @@ def test_nothing_that_is_no_number_is_hidden() -> None:
 
 def test_no_pictures_at_all() -> None:
     layers = [nn.Conv2d(1, 16, 4, 2), nn.Conv2d(16, 16, 2)]
-    assert rectified_convolutions(pictures(0, 1, 12, 12), torch.zeros(12, 12), SCALE, layers).shape == (0, 16, 4, 4)
+    found = rectified_convolutions(pictures(0, 1, 12, 12), torch.zeros(12, 12), SCALE, layers)
+    assert found.shape == (0, 16, 4, 4)
+    found.sum().backward()
+    assert all(torch.equal(weight.grad, torch.zeros_like(weight)) for layer in layers for weight in layer.parameters())
+
+
+@pytest.mark.parametrize("threads", [3], indirect=True)
+@pytest.mark.usefixtures("threads")
+def test_every_thread_gets_its_share() -> None:
+    assert _share(50, lambda first, last: (first, last)) == [(0, 16), (16, 33), (33, 50)]
+    assert _share(31, lambda first, last: (first, last)) == [(0, 31)]
+
+    def fail(first: int, last: int) -> None:
+        if first:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        _share(50, fail)
 
 
 def test_centered_in_half_precision_rounds_once() -> None:
@@ -171,4 +201,29 @@ def test_networks_that_have_no_fused_pass_go_on_as_they_were() -> None:
     before = encoder(seen)
     encoder.layout = "fused"
     assert torch.equal(encoder(seen), before)
-    assert not fusible([nn.Conv2d(1, 24, 3)])  # no whole vectors of channels
+
+
+def test_where_there_is_no_fused_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fusible([nn.Conv2d(1, 16, 3)])
+    assert not fusible([nn.Conv2d(1, 16, 3), nn.Conv2d(16, 24, 3)])  # no whole vectors of channels
+    assert not fusible([nn.Conv2d(1, 16, 3).double()])
+    assert not fusible([nn.Conv2d(1, 16, 3, device="meta")])
+    for features, sensible in (("+sse2,-fma", False), ("+avx,+fma", True), ("+neon", True)):
+        monkeypatch.setattr(contraction, "_features", features.split(",").copy)
+        assert fusible([nn.Conv2d(1, 16, 3)]) == sensible
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert not fusible([nn.Conv2d(1, 16, 3)])
+
+
+def test_a_step_takes_nothing_else_for_its_numbers() -> None:
+    """Numbers of twice the size would be read as two."""
+    step, numbers = contraction.contraction((Tile(1, 1),)), np.zeros(64, np.float32)
+
+    @compiled
+    def call(start: Any, a: Any) -> None:
+        step(0, start, 0, 0, a, 0, 0, 0, 0, 1, 1, a, 0, 0, 0, a, 0, 0)
+
+    call(numbers, numbers)
+    for other in (numbers.astype(np.float64), numbers[::2]):
+        with pytest.raises(numba.TypingError):
+            call(other, numbers)

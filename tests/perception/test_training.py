@@ -78,6 +78,9 @@ def test_a_run_leaves_what_it_should(name: str, data: Dataset, tmp_path: Path) -
     assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["steps"] == trainer.steps
     read = EncoderSettings.open(tmp_path / "run")
     assert read == settings(name, data, 640)
+    about = tmp_path / "run" / "config.json"
+    about.write_text(about.read_text().replace('"layout": "planes"', '"layout": "patches"'))
+    assert EncoderSettings.open(tmp_path / "run").layout == "fused"  # as it is called now
 
 
 @pytest.mark.parametrize("name", [name for name in WAYS if name != "encoder-random"])
