@@ -586,7 +586,7 @@ MUTANTS = (
         "perception/contraction.py",
         "if not (dividing and rows % some)",
         "if True",
-        "perception/test_fused.py::test_convolutions_are_torchs",
+        "perception/test_fused.py::test_tiles_fit_any_processor",
     ),
     Mutant(
         "a fused ReLU lets every gradient pass",
