@@ -63,6 +63,7 @@ def fast() -> bool:
     return numba.config.DISABLE_JIT == 0 and not {"+fma", "+neon"}.isdisjoint(_features())  # type: ignore[attr-defined]
 
 
+@cache
 def _features() -> list[str]:
     """Name what the processor that is compiled for can do and can't: +avx, -avx512f."""
     features: str = cpu_target.target_context.codegen().magic_tuple()[2]
