@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.actor_critic import RecurrentActorCritic
-from agents.device import autocast
+from agents.device import PRECISIONS, autocast
 from agents.optimizer import HiddenMuon, side_by_side
 from experiment.checkpoint import nest, part
 from experiment.policy import Thought
@@ -142,7 +142,8 @@ class Learner:
         self.average: Any = copy.deepcopy(self.network).requires_grad_(False)
         self.policy = GreedyPolicy(self.average, device, precision)
         encoder = self.network.encoder
-        self.optimizer = HiddenMuon(self.network, encoder, config.learning_rate, config.muon_rate, encoder.pace)
+        rates = config.learning_rate, config.muon_rate, encoder.pace
+        self.optimizer = HiddenMuon(self.network, encoder, *rates, dtype=PRECISIONS[precision])
         averages = dict(self.average.named_parameters())
         self._averages = side_by_side([averages[name] for name in self.optimizer.names])
 

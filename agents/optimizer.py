@@ -16,7 +16,7 @@ MOMENTUM = 0.95**PERIOD
 # between 0.5 and 1.2.
 A, B, C = 3.4445, -4.7750, 2.0315
 BLOCKS = (3, 2)  # of these five times
-SMALL = 64  # rows; matrices up to here take less time in float32
+SMALL = 64  # rows; matrices up to here take less time in float32 anyway
 
 
 def side_by_side(parameters: Sequence[nn.Parameter]) -> Tensor:
@@ -35,15 +35,19 @@ def split_like(vector: Tensor, tensors: Sequence[Tensor]) -> list[Tensor]:
     return [piece.view_as(tensor) for piece, tensor in zip(pieces, tensors, strict=True)]
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
+def orthogonal(matrix: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return U V^T, nearly, of a matrix U S V^T [out, in].
 
     Newton and Schulz's iteration, X <- (a + b X X^T + c (X X^T)^2) X. Several of its polynomials are multiplied, and
     X is multiplied by the product: with few rows and many columns that takes two thirds of the time. After three,
     rounding in bfloat16 would begin to tell.
+
+    Args:
+        matrix: float32.
+        dtype: number format to multiply in, if the matrix is no small one.
     """
     rows, columns = matrix.shape
-    x = (matrix.T if rows > columns else matrix).to(torch.float32 if min(rows, columns) <= SMALL else torch.bfloat16)
+    x = (matrix.T if rows > columns else matrix).to(torch.float32 if min(rows, columns) <= SMALL else dtype)
     x = x / x.norm().clamp(min=1e-7)
     for block in BLOCKS:
         gram = x @ x.T
@@ -133,6 +137,7 @@ class HiddenMuon:
         beta1: Adam's share of the average gradient that is kept at each step.
         turns: parts of the network that learn one after the other, by Adam: each has moments and a count of steps of
             its own, and stays as it is while it has no gradient.
+        dtype: number format of Muon's products; see `orthogonal`.
     """
 
     def __init__(
@@ -144,6 +149,7 @@ class HiddenMuon:
         pace: float = 1.0,
         beta1: float = 0.9,
         turns: Iterable[nn.Module] = (),
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         matrices = [weight for weight in hidden.parameters() if weight.ndim > 1 and muon_rate > 0]
         known = {id(parameter) for parameter in matrices}
@@ -163,7 +169,7 @@ class HiddenMuon:
         self._new = gradients[0]
         self._mean = torch.zeros_like(weights[0])  # of the gradients since Muon's last step, so far
         self._momentum = torch.zeros_like(weights[0])
-        self._steps = 0
+        self._steps, self._dtype = 0, dtype
         self._muon = {"lr": PERIOD * pace * muon_rate}
         rates = (pace * learning_rate, *[learning_rate] * (1 + len(in_turn)))
         parts = list(zip(weights[1:], gradients[1:], rates, strict=True))
@@ -198,7 +204,7 @@ class HiddenMuon:
             directions = self._mean.lerp_(self._momentum, MOMENTUM)  # Nesterov's
             for matrix, direction in zip(self._matrices, split_like(directions, self._matrices), strict=True):
                 size = 0.2 * max(matrix.shape) ** 0.5
-                matrix.add_(orthogonal(direction), alpha=-self._muon["lr"] * size)
+                matrix.add_(orthogonal(direction, self._dtype), alpha=-self._muon["lr"] * size)
             self._mean.zero_()
 
     def state_dict(self) -> dict[str, Tensor]:

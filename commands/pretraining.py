@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.device import choose_compute, choose_device, set_threads
+from agents.device import PRECISIONS, choose_compute, choose_device, set_threads
 from agents.optimizer import HiddenMuon
 from commands.game import GameConfig
 from commands.policies import make_policy
@@ -171,9 +171,8 @@ def make_trainer(run: Run, settings: EncoderSettings, data: Dataset, quiet: bool
         seconds: spent in earlier sessions of this run.
     """
     way, config = make_way(settings, data), settings.trainer
-    optimizer = HiddenMuon(
-        way, way.encoder, config.learning_rate, config.muon_rate, beta1=config.beta1, turns=way.turns
-    )
+    rates, dtype = (config.learning_rate, config.muon_rate), PRECISIONS[settings.precision]
+    optimizer = HiddenMuon(way, way.encoder, *rates, beta1=config.beta1, turns=way.turns, dtype=dtype)
     return Trainer(
         run, data, way, optimizer, config, settings.total_steps, settings.seed, settings.precision, seconds, quiet
     )

@@ -7,7 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from agents import optimizer as muon
+from agents.actor_critic import ActorCritic
+from agents.learner import Learner, LearnerConfig
 from agents.optimizer import PERIOD, HiddenMuon, orthogonal
+from perception import EncoderSpec, make_encoder
 
 
 class Network(nn.Module):
@@ -34,7 +38,8 @@ def learn(network: Network, optimizer: Any, steps: int, seed: int = 0) -> None:
 
 
 @pytest.mark.parametrize("shape", [(16, 128), (64, 288), (288, 64), (128, 1024), (256, 128), (8, 3, 3, 3)])
-def test_all_singular_values_become_about_one(shape: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_all_singular_values_become_about_one(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     """Against the iteration's polynomial, taken of the singular values by themselves."""
     torch.manual_seed(0)
     u, s, v = torch.linalg.svd(torch.randn(shape).flatten(1), full_matrices=False)
@@ -42,10 +47,24 @@ def test_all_singular_values_become_about_one(shape: tuple[int, ...]) -> None:
     expected = (s / s.norm()).double()
     for _ in range(5):
         expected = 3.4445 * expected - 4.7750 * expected**3 + 2.0315 * expected**5
-    result = orthogonal(u * s @ v)
+    result = orthogonal(u * s @ v, dtype)
     assert result.dtype == torch.float32
     wanted = (u * expected.float()) @ v
-    assert (result - wanted).norm() / wanted.norm() < (1e-4 if min(u.shape[0], v.shape[1]) <= 64 else 0.05)
+    small = min(u.shape[0], v.shape[1]) <= 64  # and hence float32 in any case
+    assert (result - wanted).norm() / wanted.norm() < (1e-4 if small or dtype == torch.float32 else 0.05)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_muon_multiplies_in_the_runs_format(
+    precision: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A processor on which bfloat16 is slow has it nowhere: there its products once took half of a gradient step."""
+    asked = []
+    monkeypatch.setattr(muon, "orthogonal", lambda x, dtype: asked.append(dtype) or orthogonal(x, dtype))
+    learner = Learner(ActorCritic(make_encoder(EncoderSpec()), 2), LearnerConfig(), torch.device("cpu"), precision)
+    for _ in range(2):
+        learner.step(learner.network(torch.zeros(2, 2, 84, 84, dtype=torch.uint8))[0].sum())
+    assert asked == [dtype] * 5
 
 
 def test_a_gradient_of_nothing_is_no_step() -> None:
