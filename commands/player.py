@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.device import choose_device
+from agents.device import choose_device, sensible_formats
 from agents.learner import GreedyPolicy
 from commands.build import ALGORITHMS, Settings
 from experiment import checkpoint
@@ -85,5 +85,7 @@ def load_player(path: Path, device: str = "auto", env: str | None = None) -> Pla
     checkpoint.fit(network.state_dict(), weights, f"the agent in {run.path}")
     network.load_state_dict(weights)
     network.to(settings.device).eval()
-    policy = GreedyPolicy(network, torch.device(settings.device), settings.precision)
+    target = torch.device(settings.device)
+    precision = settings.precision if settings.precision in sensible_formats(target) else "fp32"
+    policy = GreedyPolicy(network, target, precision)
     return Player(settings, policy, int(meta["steps"]))

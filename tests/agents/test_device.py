@@ -48,16 +48,21 @@ def test_what_is_said_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         return ways[-1]
 
     monkeypatch.setattr(device, "fastest", first)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     before = torch.get_num_threads()
     try:
         assert choose_compute("cpu", "fp32", 1) == Compute("cpu", "fp32", 1, "planes")
         assert choose_compute("cpu", "bf16", 1, "fused") == Compute("cpu", "bf16", 1, "fused")
         assert choose_compute("cpu", "auto", 1, "planes") == Compute("cpu", "bf16", 1, "planes")
         choose_compute("cpu", "auto", 1)
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")  # and no bfloat16
+        assert choose_compute("cpu", "auto", 1) == Compute("cpu", "fp32", 1, "fused")
+        assert choose_compute("cpu", "bf16", 1) == Compute("cpu", "bf16", 1, "planes")
     finally:
         torch.set_num_threads(before)
     planes = [("fp32", "planes"), ("bf16", "planes")]
-    assert given == [planes[:1], [("bf16", "fused")], planes, [planes[0], ("fp32", "fused"), planes[1], WAYS[3]]]
+    both = [planes[0], ("fp32", "fused"), planes[1], WAYS[3]]
+    assert given == [planes[:1], [("bf16", "fused")], planes, both, both[:2], planes[1:]]
 
 
 def test_nothing_is_computed_where_there_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:

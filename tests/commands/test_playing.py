@@ -20,7 +20,7 @@ from experiment import checkpoint
 from experiment.run import Run
 from experiment.show import show
 from experiment.watch.window import Viewing
-from tests.commands.running import ANSWER, command, everything, film_frames
+from tests.commands.running import ANSWER, ROOT, command, everything, film_frames
 
 
 def test_an_evaluation_answers_with_one_object(trained: Path, tmp_path: Path) -> None:
@@ -83,6 +83,20 @@ def test_what_plays_is_what_trained(algorithm: str, learner: dict[str, Any], tmp
     assert set(actions.tolist()) == {0, 1}
     assert torch.equal(player.policy(observations), actions)
     assert player.steps == agent.steps
+
+
+@pytest.mark.parametrize(("capability", "dtype"), [("AVX512", torch.bfloat16), ("AVX2", torch.float32)])
+def test_a_processor_without_bfloat16_plays_without_it(
+    capability: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped agent was trained in bfloat16, which takes ten times as long where it is emulated."""
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    policy: Any = load_player(ROOT / "agents" / "pretrained" / "flappy_bird").policy
+    given: list[torch.dtype] = []
+    convolution = next(module for module in policy.network.modules() if isinstance(module, torch.nn.Conv2d))
+    convolution.register_forward_hook(lambda module, inputs, output: given.append(output.dtype))
+    policy(torch.zeros(1, 2, 84, 84, dtype=torch.uint8))
+    assert given == [dtype]
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.gif", "last.png"])
