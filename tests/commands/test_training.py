@@ -159,8 +159,8 @@ def test_stopped_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert Path("run", "evaluation.json").exists()
 
 
-def test_layouts_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And a run of before, when one was called otherwise, goes on and plays."""
+def test_a_run_from_elsewhere_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a GPU, here on the CPU; and from before, when a layout was called otherwise."""
     assert get_args(get_type_hints(train.Common)["layout"]) == ("auto", *LAYOUTS)
     monkeypatch.chdir(tmp_path)
     rest = ["--layout", "fused", "--total-steps", "256", "--evaluate-seconds", "0", "--quiet", "--out", "run"]
@@ -168,9 +168,9 @@ def test_layouts_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     copy = shutil.copytree("run", Path("copy"), ignore=shutil.ignore_patterns(".lock"))
     about = json.loads((copy / "config.json").read_text())
     assert about["config"]["layout"] == "fused"
-    about["config"]["layout"] = "patches"
+    about["config"].update(layout="patches", device="cuda")
     (copy / "config.json").write_text(json.dumps(about))
-    assert train.main(["--resume", str(copy), "--total-steps", "384", "--quiet"]) == 0
+    assert train.main(["--resume", str(copy), "--device", "cpu", "--total-steps", "384", "--quiet"]) == 0
     assert checkpoint.latest(copy).name == "000000384"
     agent: Any = load_player(copy).policy
     assert agent.network.encoder.layout == "fused"
