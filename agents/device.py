@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import itertools
+import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ import torch
 from envs.adapter import cores
 from experiment.errors import UserError
 from perception import LAYOUTS, EncoderSpec, make_encoder
+from perception.contraction import fast
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 ROUNDS = 8  # of measurements, the first of which warms up; a busy neighbour hides what a few would show
@@ -59,8 +61,10 @@ def autocast(device: torch.device, precision: str) -> Any:
 
 
 def sensible_formats(device: torch.device) -> tuple[str, ...]:
-    """Name the number formats that are worth a try there: with AVX2 alone a CPU takes ten times as long in bf16."""
-    slow = device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2"
+    """Name the number formats that are worth a try there: with AVX2 or less a CPU takes ten times as long in bf16."""
+    known = torch.backends.cpu.get_cpu_capability()
+    old = known == "DEFAULT" and platform.machine().lower() in ("x86_64", "amd64")
+    slow = device.type == "cpu" and (known == "AVX2" or old)
     return ("fp32",) if slow else tuple(PRECISIONS)
 
 
@@ -111,7 +115,7 @@ def choose_compute(device: str, precision: str, threads: int, layout: str = "aut
         precision: a name in PRECISIONS, or "auto" for the fastest.
         threads: see `set_threads`.
         layout: a name in LAYOUTS, or "auto" for the fastest; with a precision of one's own "planes", so that runs can
-            be repeated without a measurement that might come out differently.
+            be repeated without a measurement that might come out differently. "planes" where there is no other.
 
     Raises:
         UserError: if the device is not there.
@@ -119,8 +123,11 @@ def choose_compute(device: str, precision: str, threads: int, layout: str = "aut
     chosen = choose_device(device)
     threads = set_threads(threads)
     formats = sensible_formats(chosen) if precision == "auto" else (precision,)
-    free = LAYOUTS if precision == "auto" and chosen.type == "cpu" else ("planes",)
-    layouts = free if layout == "auto" else (layout,)
+    possible = LAYOUTS if chosen.type == "cpu" and fast() else ("planes",)
+    if layout == "auto":
+        layouts = possible if precision == "auto" else ("planes",)
+    else:
+        layouts = (layout if layout in possible else "planes",)
     precision, layout = fastest(chosen, list(itertools.product(formats, layouts)))
     return Compute(str(chosen), precision, threads, layout)
 

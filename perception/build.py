@@ -173,6 +173,8 @@ class EncoderSettings:
                 key = "way" if part == "config" else part
                 config[key] = read(getattr(kind, part), config[key])
             settings = cast("EncoderSettings", read(cls, config))
+            if settings.precision not in ("fp32", "bf16"):
+                raise TypeError(f"precision = {settings.precision!r}")
             settings.layout = read_layout(settings.layout)
             return settings
         except (KeyError, TypeError) as error:

@@ -589,6 +589,13 @@ MUTANTS = (
         "perception/test_fused.py::test_tiles_fit_any_processor",
     ),
     Mutant(
+        "Muon multiplies in bfloat16 whatever the run's format",
+        "agents/optimizer.py",
+        "orthogonal(direction, self._dtype)",
+        "orthogonal(direction, torch.bfloat16)",
+        "agents/test_optimizer.py::test_muon_multiplies_in_the_runs_format",
+    ),
+    Mutant(
         "a fused ReLU lets every gradient pass",
         "perception/fused.py",
         "np.float32(0) if out[j] <= 0 else gradient[j]",

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from agents import device
-from agents.device import Compute, choose_compute, choose_device, fastest, set_threads
+from agents.device import Compute, choose_compute, choose_device, fastest, sensible_formats, set_threads
 from experiment.errors import UserError
 
 WAYS = [("fp32", "planes"), ("bf16", "planes"), ("fp32", "fused"), ("bf16", "fused")]
@@ -58,11 +58,32 @@ def test_what_is_said_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")  # and no bfloat16
         assert choose_compute("cpu", "auto", 1) == Compute("cpu", "fp32", 1, "fused")
         assert choose_compute("cpu", "bf16", 1) == Compute("cpu", "bf16", 1, "planes")
+        monkeypatch.setattr(device, "fast", lambda: False)  # nor multiplies and adds at once
+        assert choose_compute("cpu", "auto", 1) == Compute("cpu", "fp32", 1, "planes")
+        assert choose_compute("cpu", "fp32", 1, "fused") == Compute("cpu", "fp32", 1, "planes")
     finally:
         torch.set_num_threads(before)
     planes = [("fp32", "planes"), ("bf16", "planes")]
     both = [planes[0], ("fp32", "fused"), planes[1], WAYS[3]]
-    assert given == [planes[:1], [("bf16", "fused")], planes, both, both[:2], planes[1:]]
+    assert given == [planes[:1], [("bf16", "fused")], planes, both, both[:2], planes[1:], planes[:1], planes[:1]]
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "processor", "formats"),
+    [
+        ("cpu", "AVX512", "x86_64", ("fp32", "bf16")),
+        ("cpu", "AVX2", "x86_64", ("fp32",)),
+        ("cpu", "DEFAULT", "AMD64", ("fp32",)),
+        ("cpu", "DEFAULT", "arm64", ("fp32", "bf16")),
+        ("cuda", "AVX2", "x86_64", ("fp32", "bf16")),
+    ],
+)
+def test_bfloat16_is_for_processors_that_have_it(
+    device: str, capability: str, processor: str, formats: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    monkeypatch.setattr("platform.machine", lambda: processor)
+    assert sensible_formats(torch.device(device)) == formats
 
 
 def test_nothing_is_computed_where_there_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,14 @@ def test_operations_are_those_of_the_layers() -> None:
     assert encoder.layout == "fused"
 
 
+def test_an_lstms_operations_are_counted() -> None:
+    """Four gates, of what comes in and of what came out before; all frames are seen by the small network."""
+    still = make_encoder(EncoderSpec(frames=1))
+    forward, training = flop_per_sample(still, still)
+    encoder, gates = make_encoder(EncoderSpec("lstm", 8)), 8 * 2 * 4 * 256 * (256 + 256)
+    assert flop_per_sample(encoder, encoder) == (8 * forward + gates, 8 * training + 3 * gates)
+
+
 def test_nothing_to_measure_is_refused() -> None:
     with pytest.raises(UserError, match="--repeats and --batch"):
         main(["--batch", "0"])

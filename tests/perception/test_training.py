@@ -81,6 +81,9 @@ def test_a_run_leaves_what_it_should(name: str, data: Dataset, tmp_path: Path) -
     about = tmp_path / "run" / "config.json"
     about.write_text(about.read_text().replace('"layout": "planes"', '"layout": "patches"'))
     assert EncoderSettings.open(tmp_path / "run").layout == "fused"  # as it is called now
+    about.write_text(about.read_text().replace('"precision": "fp32"', '"precision": "fp64"'))
+    with pytest.raises(UserError, match="precision = 'fp64'"):
+        EncoderSettings.open(tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", [name for name in WAYS if name != "encoder-random"])
