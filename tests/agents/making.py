@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from agents.a2c import A2C, A2CConfig
+from agents.device import choose_device
 from agents.ppo import PPO, PPOConfig
 from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
 from agents.pqn import PQN, PQNConfig
@@ -36,8 +37,9 @@ def make(
     envs: Mapping[str, Any],
     frozen: bool = False,
     layout: str = "planes",
+    device: str = "cpu",
 ) -> Any:
-    """Make an agent on the CPU, in fp32; two frames a stack on full observations, one on smaller ones."""
+    """Make an agent that computes in fp32; two frames a stack on full observations, one on smaller ones."""
     games = GameVectorEnv(game, config.num_envs, **envs)
     _, height, width = games.single_observation_space.shape or (0, 0, 0)
     torch.manual_seed(seed)
@@ -46,16 +48,16 @@ def make(
     if frozen:
         freeze(encoder)
         encoder.settled = True
-    return algorithm(games, encoder, config, total_steps, seed, torch.device("cpu"), "fp32")
+    return algorithm(games, encoder, config, total_steps, seed, choose_device(device), "fp32")
 
 
 def make_tiny(algorithm: Any, config: Any, game: Game, total_steps: int = 10_000, seed: int = 0, **changes: Any) -> Any:
-    """Make an agent that sees every pixel; max_frames goes to the game, frozen and layout to its encoder.
+    """Make an agent that sees every pixel; max_frames goes to the game, frozen, layout and device to `make`.
 
     Other changes are the config's.
     """
     envs = {"size": (game.height, game.width), "max_frames": changes.pop("max_frames", None)}
-    eyes = {"frozen": changes.pop("frozen", False), "layout": changes.pop("layout", "planes")}
+    eyes = {name: changes.pop(name) for name in ("frozen", "layout", "device") if name in changes}
     return make(algorithm, replace(config, **changes), game, seed, total_steps, envs, **eyes)
 
 
@@ -71,7 +73,8 @@ def mean_score(agent: Any, game: Game) -> float:
 def same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     """Whether two states are equal to the last bit, NaN included."""
     return one.keys() == other.keys() and all(
-        one[key].shape == other[key].shape and one[key].numpy().tobytes() == other[key].numpy().tobytes() for key in one
+        one[key].shape == other[key].shape and one[key].cpu().numpy().tobytes() == other[key].cpu().numpy().tobytes()
+        for key in one
     )
 
 
