@@ -82,10 +82,9 @@ class A2C(OnPolicy):
 
         def choose(rollout: Rollout, t: int) -> Tensor:
             leaning.append(self.actor.lean)
-            return self.actor.draw(self.playing(rollout.at(t))[0])[0]
+            return self.actor.draw(self.playing.rank(self.playing.encoder(rollout.at(t))))[0]
 
-        with self.learner.autocast():
-            rollout = self.actor.play(choose)
+        rollout = self.actor.play(choose)
         return Played(rollout, {"leaning": torch.stack(leaning)})
 
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
@@ -105,7 +104,7 @@ class A2C(OnPolicy):
         config, network = self.config, self.learner.network
         everything = torch.arange((rollout.steps + 1) * config.num_envs)  # the last observations, too, have a value
         with self.learner.autocast():
-            logits, value_logits = network(rollout.observations(everything))
+            logits, value_logits = network(rollout.stacks(everything))
         with torch.no_grad():
             values = network.value.mean(value_logits).cpu().view(rollout.steps + 1, config.num_envs)
         advantages, returns, known = self._estimate(rollout, values, gamma)

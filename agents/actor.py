@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.exploration import Leaning
 from agents.rollout import Episodes, Rollout
+from envs.scene import compiled
 from experiment.checkpoint import nest, part
 from experiment.errors import UserError
 from experiment.ranges import Natural, NonNegative
@@ -102,11 +105,12 @@ class Actor:
         Raises:
             UserError: if logits are not finite.
         """
-        logits = logits.cpu() + self.lean
-        if not logits.isfinite().all():
+        leaning = logits.cpu() + self.lean
+        chances = torch.rand(len(leaning), generator=self.generator)
+        actions, log_probs = torch.empty(len(leaning), dtype=torch.int64), torch.empty(len(leaning))
+        if not _draw(leaning.numpy(), chances.numpy(), actions.numpy(), log_probs.numpy()):
             raise UserError("training has diverged: the policy is NaN or infinite; try a smaller --learning-rate")
-        actions = torch.multinomial(logits.softmax(-1), 1, generator=self.generator)
-        return actions.squeeze(-1), logits.log_softmax(-1).gather(-1, actions).squeeze(-1)
+        return actions, log_probs
 
     def minibatches(self, rollout: Rollout, size: int) -> tuple[Tensor, ...]:
         """Shuffle a rollout's transitions, as flat indices t * games + game, into batches of about this size."""
@@ -131,3 +135,30 @@ class Actor:
         self.leaning.offsets = state["leaning"].clone()
         self.generator.set_state(state["generator"])
         self.steps = int(state["steps"])
+
+
+@compiled
+def _draw(
+    logits: NDArray[np.float32],
+    chances: NDArray[np.float32],
+    actions: NDArray[np.int64],
+    log_probs: NDArray[np.float32],
+) -> bool:
+    """Draw from each row's softmax by a number from 0 to below 1: the action with which the sum comes to exceed it.
+
+    Returns False if logits are not finite. As a dozen of torch's operations it would hold up who learns meanwhile.
+    """
+    for i in range(len(logits)):
+        highest, total = logits[i].max(), 0.0
+        for a in range(logits.shape[1]):
+            if not np.isfinite(logits[i, a]):
+                return False
+            total += np.exp(logits[i, a] - highest)
+        left = chances[i] * total
+        for a in range(logits.shape[1]):
+            log_prob = logits[i, a] - highest
+            left -= np.exp(log_prob)
+            if left < 0:  # sooner or later: a chance is at most 1 - 2^-24, and rounding far less
+                break
+        actions[i], log_probs[i] = a, log_prob - np.log(total)
+    return True

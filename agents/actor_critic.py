@@ -33,9 +33,13 @@ class ActorCritic(nn.Module):
 
     def heads(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Map what the heads see, float32 [batch, width], to logits as above."""
+        return self.rank(features), self.value(features)
+
+    def rank(self, features: Tensor) -> Tensor:
+        """Map the same to the actions' logits alone."""
         with torch.autocast(features.device.type, enabled=False):  # the policy stays in float32
-            logits = self.policy(features)
-        return logits, self.value(features)
+            logits: Tensor = self.policy(features)
+        return logits
 
     def thought(self, logits: Tensor, values: Tensor) -> Thought:
         """Explain what `forward` returned: the policy's probabilities and the state's value."""
@@ -66,6 +70,15 @@ class RecurrentActorCritic(ActorCritic):
         return logits, values
 
     def recall(self, observations: Tensor, first: Tensor, memory: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Go through what some games showed, as `remember`.
+
+        Returns:
+            logits of actions [times * games, actions] and values [times * games, atoms], and the memory afterwards.
+        """
+        seen, memory = self.remember(observations, first, memory)
+        return *self.heads(seen), memory
+
+    def remember(self, observations: Tensor, first: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Go through what some games showed, one time after the other.
 
         Args:
@@ -74,7 +87,7 @@ class RecurrentActorCritic(ActorCritic):
             memory: before the first of these times.
 
         Returns:
-            logits of actions [times * games, actions] and values [times * games, atoms], and the memory afterwards.
+            what the heads see [times * games, width], and the memory afterwards.
         """
         times, games = first.shape
         features = self.encoder(observations)
@@ -89,7 +102,7 @@ class RecurrentActorCritic(ActorCritic):
                 memory = torch.cat([h, c])
                 recalled.append(output)
             seen = torch.cat([sequence, torch.cat(recalled)], -1).flatten(0, 1)
-        return *self.heads(seen), memory
+        return seen, memory
 
 
 def chosen(logits: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,9 +27,8 @@ class Leaning:
 
     def renew(self, ended: Tensor) -> None:
         """Draw new offsets for the games whose episodes have just ended; ended: bool [games]."""
-        count = int(ended.sum())
-        if count:
-            shape = (count, self.offsets.shape[1])
+        if ended.any():
+            shape = (int(ended.sum()), self.offsets.shape[1])
             self.offsets[ended] = self._scale * torch.randn(shape, generator=self._generator)
 
     def actions(self) -> Tensor:

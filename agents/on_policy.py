@@ -73,7 +73,7 @@ class OnPolicy(ABC):
         self.policy = self.learner.policy
         self.learner.fit_normalization(self.actor.explore())
         self.playing: Any = copy.deepcopy(self.learner.network)
-        self.played = self.play()
+        self.played = self._play()
 
     @staticmethod
     @abstractmethod
@@ -82,7 +82,7 @@ class OnPolicy(ABC):
 
     @abstractmethod
     def play(self) -> Played:
-        """Play one rollout with `playing`."""
+        """Play one rollout with `playing`, whose weights stay as they are meanwhile."""
 
     @abstractmethod
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
@@ -110,8 +110,12 @@ class OnPolicy(ABC):
         before = len(steps) - math.ceil(len(steps) / self.passes / 2)
         noted = [step() for step in steps[:before]]
         self.learner.lend(self.playing)
-        self.played, later = beside(self.play, steps[before:])
+        self.played, later = beside(self._play, steps[before:])
         return mean_logs(noted + later) | logs | {"train/score": self.actor.episodes.mean}
+
+    def _play(self) -> Played:
+        with self.learner.autocast(), self.playing.encoder.fixed():
+            return self.play()
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return all that the future depends on."""

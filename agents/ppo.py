@@ -87,22 +87,20 @@ class PPO(OnPolicy):
 
         Features of a frozen encoder, too, [(steps + 1) * games, feature_dim]: they are the same in each epoch.
         """
-        values: list[Tensor] = []
+        seen: list[Tensor] = []
         log_probs: list[Tensor] = []
         features: list[Tensor] = []
 
         def choose(rollout: Rollout, t: int) -> Tensor:
-            logits, value_logits = self._answer(rollout, t, features)
-            values.append(value_logits)
-            actions, log_prob = self.actor.draw(logits)
+            seen.append(self._see(rollout, t, features))
+            actions, log_prob = self.actor.draw(self.playing.rank(seen[-1]))
             log_probs.append(log_prob)
             return actions
 
-        with self.learner.autocast():
-            rollout = self.actor.play(choose)
-            values.append(self._answer(rollout, rollout.steps, features)[1])
-        means = self.playing.value.mean(torch.stack(values)).cpu()
-        notes = {"values": means, "log_probs": torch.stack(log_probs)}
+        rollout = self.actor.play(choose)
+        seen.append(self._see(rollout, rollout.steps, features))
+        values = self.playing.value
+        notes = {"values": values.mean(values(torch.stack(seen))).cpu(), "log_probs": torch.stack(log_probs)}
         return Played(rollout, {**notes, "features": torch.cat(features)} if features else notes)
 
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
@@ -125,17 +123,17 @@ class PPO(OnPolicy):
         errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))
         return steps, {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": rate}
 
-    def _answer(self, rollout: Rollout, t: int, kept: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Ask the network about all games at step t while they are played; see `ActorCritic`.
+    def _see(self, rollout: Rollout, t: int, kept: list[Tensor]) -> Tensor:
+        """What the heads see, [games, width], of all games at step t while they are played.
 
         Features of a frozen encoder are kept: added to the list.
         """
-        network = self.playing
-        features = network.encoder.features(rollout.at(t))
-        if network.encoder.frozen:
+        encoder = self.playing.encoder
+        features = encoder.features(rollout.at(t))
+        if encoder.frozen:
             kept.append(features)
-        logits: tuple[Tensor, Tensor] = network.heads(network.encoder.read(features))
-        return logits
+        seen: Tensor = encoder.read(features)
+        return seen
 
     def _answer_again(self, rollout: Rollout, notes: dict[str, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
         """Ask the network that learns about these steps of the rollout, flat indices t * games + game."""
@@ -143,7 +141,7 @@ class PPO(OnPolicy):
         if "features" in notes:
             features = notes["features"][index.to(self.device)]
         else:
-            features = network.encoder.features(rollout.observations(index))
+            features = network.encoder.features(rollout.stacks(index))
         logits: tuple[Tensor, Tensor] = network.heads(network.encoder.read(features))
         return logits
 

@@ -59,12 +59,14 @@ class PPOLSTM(PPO):
         before, self.memory = self.memory, self._recalled.cpu()
         return Played(rollout, {**notes, "memory": before})
 
-    def _answer(self, rollout: Rollout, t: int, kept: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def _see(self, rollout: Rollout, t: int, kept: list[Tensor]) -> Tensor:
         """Recall and remember; the last observation is looked at again when the next rollout begins with it."""
-        logits, values, recalled = self.playing.recall(rollout.at(t), rollout.first[t : t + 1], self._recalled)
+        first = rollout.first[t : t + 1]
+        seen: Tensor
+        seen, recalled = self.playing.remember(rollout.at(t), first, self._recalled)
         if t < rollout.steps:
             self._recalled = recalled
-        return logits, values
+        return seen
 
     def _answer_again(self, rollout: Rollout, notes: dict[str, Tensor], index: Tensor) -> tuple[Tensor, Tensor]:
         """Go through the whole rollout of the games that these steps are of, from the same memory on."""
@@ -72,7 +74,7 @@ class PPOLSTM(PPO):
         games, column = torch.unique(index % n, return_inverse=True)
         everything = torch.arange(rollout.steps)[:, None] * n + games
         logits, values, _ = self.learner.network.recall(
-            rollout.observations(everything.flatten()), rollout.first[:-1, games], notes["memory"][:, games]
+            rollout.stacks(everything.flatten()), rollout.first[:-1, games], notes["memory"][:, games]
         )
         row = index.div(n, rounding_mode="floor") * len(games) + column
         return logits[row], values[row]

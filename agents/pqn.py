@@ -83,9 +83,8 @@ class PQN(OnPolicy):
             chance = torch.rand(games, generator=generator) < self.epsilon
             return torch.where(chance, self.actor.leaning.actions(), greedy)
 
-        with self.learner.autocast():
-            rollout = self.actor.play(choose)
-            values.append(self.playing(rollout.at(rollout.steps))[0].amax(-1).cpu())
+        rollout = self.actor.play(choose)
+        values.append(self.playing(rollout.at(rollout.steps))[0].amax(-1).cpu())
         return Played(rollout, {"values": torch.stack(values)})
 
     def learn(self, rollout: Rollout, notes: dict[str, Tensor]) -> tuple[Sequence[GradientStep], dict[str, float]]:
@@ -107,7 +106,7 @@ class PQN(OnPolicy):
 
     def _gradient_step(self, rollout: Rollout, index: Tensor, actions: Tensor, returns: Tensor) -> dict[str, Tensor]:
         with self.learner.autocast():
-            q, _ = self.learner.network(rollout.observations(index))
+            q, _ = self.learner.network(rollout.stacks(index))
         loss = q_loss(q, actions, returns)
         self.learner.step(loss)
         return {"loss": loss, "q": q.mean()}

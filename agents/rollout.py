@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agents.state import games_state, load_games_state
+from perception import Stacks
 
 
 class Rollout:
@@ -50,7 +51,9 @@ class Rollout:
         self.terminated = torch.zeros(steps, n, dtype=torch.bool)
         self.truncated = torch.zeros(steps, n, dtype=torch.bool)
         self.valid = torch.zeros(steps, n, dtype=torch.bool)
-        self._back = torch.arange(frames - 1, -1, -1)
+        self._back = np.arange(frames - 1, -1, -1)
+        # What is noted at every step is soonest noted by NumPy, in the same memory.
+        self._notes = [x.numpy() for x in (self.rewards, self.terminated, self.truncated, self.valid, self._age)]
 
     def start(self, seed: int) -> None:
         """Reset all games; their first frames are where the next rollout begins."""
@@ -75,20 +78,19 @@ class Rollout:
     def add(self, t: int, actions: Tensor) -> dict[str, Any]:
         """Step all games with int64 actions [games] and store what came of it as step t; returns info."""
         self.actions[t] = actions
-        new = torch.from_numpy(self.envs.over.copy())
-        _, rewards, terminated, truncated, info = self.envs.step(actions.cpu().numpy(), out=self._slot(t + 1))
+        rewards, terminated, truncated, valid, age = self._notes
+        new = self.envs.over.copy()
+        out = self._slot(t + 1)
+        _, rewards[t], terminated[t], truncated[t], info = self.envs.step(actions.cpu().numpy(), out=out)
         self._store(t + 1)
-        self.rewards[t] = torch.from_numpy(rewards)
-        self.terminated[t] = torch.from_numpy(terminated)
-        self.truncated[t] = torch.from_numpy(truncated)
         if "interrupted" in info:
-            lost = torch.from_numpy(info["interrupted"])
+            lost = info["interrupted"]
             if t:
-                self.truncated[t - 1] |= lost & ~new
-            new = new | lost
-        self.valid[t] = ~new
+                truncated[t - 1] |= lost & ~new
+            new |= lost
+        valid[t] = ~new
         at = self._history + t
-        self._age[at + 1] = torch.where(new, 0, (self._age[at] + 1).clamp(max=max(1, self._history)))
+        age[at + 1] = np.where(new, 0, np.minimum(age[at] + 1, max(1, self._history)))
         return dict(info)
 
     def observations(self, index: Tensor) -> Tensor:
@@ -96,22 +98,24 @@ class Rollout:
 
         t = steps is the observation after the last step.
         """
-        n = self._frames.shape[1]
-        newest = index + self._history * n
-        back = torch.minimum(self._back, self._age.view(-1)[newest][:, None])  # [batch, frames]
-        rows = (newest[:, None] - back * n).view(-1).to(self.device)
-        stacks = self._frames.view(-1, *self._frames.shape[2:]).index_select(0, rows)
-        return stacks.view(len(index), self.frames, *self._frames.shape[2:])
+        return self.stacks(index).gathered()
+
+    def stacks(self, index: Tensor) -> Stacks:
+        """Tell which frames these are, for whoever need not have them gathered."""
+        n, age = self._frames.shape[1], self._notes[-1]
+        newest = index.numpy() + self._history * n
+        back = np.minimum(self._back, age.reshape(-1)[newest][:, None])  # [batch, frames]
+        return Stacks(self._frames.flatten(0, 1), newest[:, None] - back * n)
 
     @property
     def first(self) -> Tensor:
         """Which observations are an episode's first, bool [steps + 1, games]."""
         return self._age[self._history :] == 0
 
-    def at(self, t: int) -> Tensor:
-        """Gather the stacks of all games at step t."""
+    def at(self, t: int) -> Stacks:
+        """Tell the stacks of all games at step t."""
         n = self._frames.shape[1]
-        return self.observations(torch.arange(t * n, (t + 1) * n))
+        return self.stacks(torch.arange(t * n, (t + 1) * n))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what the next rollout begins with."""

@@ -2,6 +2,7 @@
 
 from perception.encoder import ENCODERS, LAYOUTS, STATES, Encoder, EncoderSpec, freeze, make_encoder, read_layout
 from perception.saving import load_encoder, save_encoder
+from perception.stacks import Stacks
 
 __all__ = [
     "ENCODERS",
@@ -9,6 +10,7 @@ __all__ = [
     "STATES",
     "Encoder",
     "EncoderSpec",
+    "Stacks",
     "freeze",
     "load_encoder",
     "make_encoder",

@@ -5,15 +5,20 @@ float32 [batch, frames, 1, numbers]. Normalisation is part
 of it and saved with it, so that nothing can be lost between training and playing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import TypeGuard
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perception.centering import centered
-from perception.fused import fusible, rectified_convolutions
+from perception.contraction import LANES
+from perception.fused import Fixed, fusible, rectified_convolutions
+from perception.stacks import Stacks
 
 STATES = ("mlp",)  # networks for states; all others are for pixels
 LAYOUTS = ("planes", "fused")
@@ -68,6 +73,7 @@ class Encoder(nn.Module):
         self.pace = 1.0
         self.reader: nn.Module | None = None
         self.layout = "planes"
+        self._fixed: Callable[[Stacks], Tensor] | None = None
         self.dtype = torch.float32 if spec.network in STATES else torch.uint8
         self.mean: Tensor
         self.scale: Tensor
@@ -86,11 +92,11 @@ class Encoder(nn.Module):
         """Its weights stay as they are, whatever is learned; see `freeze`."""
         return next(self.body.parameters(), None) is None
 
-    def forward(self, observations: Tensor) -> Tensor:
+    def forward(self, observations: Tensor | Stacks) -> Tensor:
         """Map observations [batch, frames, height, width] to float32 [batch, feature_dim]."""
         return self.read(self.features(observations))
 
-    def features(self, observations: Tensor) -> Tensor:
+    def features(self, observations: Tensor | Stacks) -> Tensor:
         """Map observations as above to features [batch, feature_dim] as they are before a reader."""
         expected = (self.spec.frames, self.spec.height, self.spec.width)
         if observations.dtype != self.dtype or observations.shape[1:] != expected:
@@ -100,11 +106,29 @@ class Encoder(nn.Module):
                 f"not {observations.dtype} {list(observations.shape)}"
             )
         body = self.body
-        if self.layout == "fused" and isinstance(body, _Stack | _Sequence) and body.fusible:
-            features: Tensor = body.fused(observations, self.mean, self.scale)
-        else:
-            features = body(self.centered(observations))
+        if self._fused(body):
+            stacks = Stacks.of(observations) if isinstance(observations, Tensor) else observations
+            return body.fused(stacks, self.mean, self.scale) if self._fixed is None else self._fixed(stacks)
+        gathered = observations if isinstance(observations, Tensor) else observations.gathered()
+        features: Tensor = body(self.centered(gathered))
         return features
+
+    @contextmanager
+    def fixed(self) -> Iterator[None]:
+        """Within this context its weights must not change, and nothing may be differentiated.
+
+        What depends on weights alone is then computed once.
+        """
+        body = self.body
+        if self._fused(body) and not torch.is_autocast_enabled("cpu"):
+            self._fixed = body.fixed(self.mean, self.scale)
+        try:
+            yield
+        finally:
+            self._fixed = None
+
+    def _fused(self, body: nn.Module) -> TypeGuard["_Stack | _Sequence"]:
+        return self.layout == "fused" and isinstance(body, _Stack | _Sequence) and body.fusible
 
     def centered(self, observations: Tensor) -> Tensor:
         """Return (observations - mean) scale, in the format that is computed in: what the body takes."""
@@ -182,13 +206,22 @@ class _Stack(nn.Sequential):
         """Whether there is a `fused` pass of this network where it is."""
         return fusible(self.convolutions)
 
-    def fused(self, observations: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
-        """Map pictures, uint8 [batch, frames, height, width], to features [batch, feature_dim]."""
+    def fused(self, stacks: Stacks, mean: Tensor, scale: Tensor) -> Tensor:
+        """Map stacks of uint8 to features [batch, feature_dim]."""
         convolutions = self.convolutions
-        x = rectified_convolutions(observations, mean, scale, convolutions)
+        x = rectified_convolutions(stacks, mean, scale, convolutions)
         for layer in list(self)[2 * len(convolutions) :]:
             x = layer(x)
         return x
+
+    def fixed(self, mean: Tensor, scale: Tensor) -> Callable[[Stacks], Tensor]:
+        """Return `fused` as it is with the weights of now, without gradients."""
+        linear = [layer for layer in self if isinstance(layer, nn.Linear)]
+        norms = [layer for layer in self if isinstance(layer, nn.LayerNorm)]
+        if any(layer.out_features % LANES for layer in linear):
+            return partial(self.fused, mean=mean, scale=scale)
+        frames = self.convolutions[0].in_channels
+        return Fixed(frames, mean, scale, self.convolutions, list(zip(linear, norms, strict=True)))
 
 
 def _convolutions(spec: EncoderSpec, layers: list[tuple[int, int, int]], hidden: tuple[int, ...] = ()) -> _Stack:
@@ -267,9 +300,14 @@ class _Sequence(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return self._recall(self.still(x.flatten(0, 1)[:, None]), len(x))
 
-    def fused(self, observations: Tensor, mean: Tensor, scale: Tensor) -> Tensor:
+    def fused(self, stacks: Stacks, mean: Tensor, scale: Tensor) -> Tensor:
         """See `_Stack`."""
-        return self._recall(self.still.fused(observations.flatten(0, 1)[:, None], mean, scale), len(observations))
+        return self._recall(self.still.fused(stacks.single(), mean, scale), len(stacks))
+
+    def fixed(self, mean: Tensor, scale: Tensor) -> Callable[[Stacks], Tensor]:
+        """See `_Stack`."""
+        still = self.still.fixed(mean, scale)
+        return lambda stacks: self._recall(still(stacks.single()), len(stacks))
 
     def _recall(self, features: Tensor, sequences: int) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):

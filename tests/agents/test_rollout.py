@@ -32,7 +32,7 @@ def test_everything_is_what_the_games_noted(frames: int, steps: int, games: int)
         for t in range(steps + 1):
             expected = np.stack([envs.stack(begin + t, game, frames) for game in range(games)])
             assert stacks[t * games : (t + 1) * games].numpy().tolist() == expected.tolist()
-            assert rollout.at(t).numpy().tolist() == expected.tolist()
+            assert rollout.at(t).gathered().numpy().tolist() == expected.tolist()
         now = slice(begin, begin + steps)
         assert rollout.actions.tolist() == envs.actions[now]
         assert rollout.rewards.tolist() == envs.rewards[now]
@@ -60,7 +60,7 @@ def test_what_follows_is_one_step_on() -> None:
     rollout.start(0)
     collect(rollout, np.random.default_rng(0))
     current, following = (
-        np.stack([rollout.at(t)[:, -1].numpy().astype(int) for t in range(k, 50 + k)]) for k in (0, 1)
+        np.stack([rollout.at(t).gathered()[:, -1].numpy().astype(int) for t in range(k, 50 + k)]) for k in (0, 1)
     )
     valid = rollout.valid.numpy()
     assert (following[valid][:, 0] == current[valid][:, 0]).all()  # game and episode
@@ -74,7 +74,7 @@ def test_what_was_gathered_stays() -> None:
     rollout = Rollout(Counters(3), 5, 2, CPU)
     rollout.start(0)
     collect(rollout, np.random.default_rng(0))
-    gathered = [rollout.at(t) for t in range(6)]
+    gathered = [rollout.at(t).gathered() for t in range(6)]
     copies = [stack.clone() for stack in gathered]
     for _ in range(3):
         collect(rollout, np.random.default_rng(1))
@@ -85,7 +85,7 @@ def test_a_reward_stays_with_the_step_that_earned_it() -> None:
     rollout = Rollout(Counters(6, longest=9, hot=2), 60, 1, CPU)
     rollout.start(0)
     collect(rollout, np.random.default_rng(0))
-    shown = np.stack([rollout.at(t)[:, -1, 1, 0].numpy() for t in range(60)])
+    shown = np.stack([rollout.at(t).gathered()[:, -1, 1, 0].numpy() for t in range(60)])
     assert rollout.rewards.sum() > 10
     assert (rollout.rewards.numpy() == ((shown == 2) & rollout.valid.numpy())).all()
 

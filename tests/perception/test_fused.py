@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from envs.scene import compiled
-from perception import EncoderSpec, contraction, make_encoder
+from perception import EncoderSpec, Stacks, contraction, make_encoder
 from perception.centering import centered
-from perception.contraction import LANES, Tile, best_tile
+from perception.contraction import LANES, Plan, Tile, best_tile
 from perception.fused import _share, fusible, rectified_convolutions
 
 MEAN, SCALE = 127.0, torch.tensor(0.02)
@@ -26,38 +26,52 @@ def pictures(batch: int, frames: int, height: int, width: int) -> Tensor:
 
 def test_a_step_is_the_sum_that_it_says() -> None:
     """Of whole numbers, by NumPy's einsum; two tiles, places anywhere, nothing written beside."""
-    tiles, rng = (Tile(3, 2), Tile(1, 1)), np.random.default_rng(0)
-    lines, run = 4, 5
-    a, b, start = (rng.integers(-9, 10, size).astype(np.float32) for size in (200, 900, 300))
-    for which, (rows, vectors) in enumerate(tiles):
+    plans = (
+        Plan(Tile(2, 3, 2), 4, 5, (150, 40), (60, 7, 31, 3), (200, 36), (160, 50)),
+        Plan(Tile(1, 1, 1), 3, 2, (0, 0), (0, 0, 9, 2), (100, 17), (0, 0)),
+    )
+    rng = np.random.default_rng(0)
+    a, b, start = (rng.integers(-9, 10, size).astype(np.float32) for size in (300, 900, 400))
+    for which, ((over, beside, vectors), lines, run, by_start, by_a, by_b, by_out) in enumerate(plans):
         for rectified in (False, True):
-            step, out = contraction.contraction(tiles, rectified), np.full(300, 7, np.float32)
+            step, out = contraction.contraction(plans, rectified), np.full(400, 7, np.float32)
 
             @compiled
             def call(start: Any, a: Any, b: Any, out: Any, which: int, step: Any = step) -> None:
-                step(which, start, 11, 40, a, 2, 7, 31, 3, 4, 5, b, 13, 200, 36, out, 1, 50)
+                step(which, start, 11, a, 2, b, 13, out, 1)
 
             call(start, a, b, out, which)
-            r, line, k, c = np.ogrid[:rows, :lines, :run, : vectors * LANES]
-            a_there, b_there = a[2 + 7 * r + 31 * line + 3 * k][..., 0], b[13 + 200 * line + 36 * k + c][0]
-            sums = np.einsum("rlk,lkc->rc", a_there, b_there)
-            expected, (r, c) = np.full(300, 7, np.float32), np.ogrid[:rows, : vectors * LANES]
-            sums = sums + start[11 + 40 * r + c]
-            expected[1 + 50 * r + c] = np.maximum(sums, 0) if rectified else sums
+            o, r, line, k, c = np.ogrid[:over, :beside, :lines, :run, : vectors * LANES]
+            a_there = a[2 + by_a[0] * o + by_a[1] * r + by_a[2] * line + by_a[3] * k][..., 0]
+            b_there = b[13 + by_b[0] * line + by_b[1] * k + c][0, 0]
+            o, r, c = np.ogrid[:over, :beside, : vectors * LANES]
+            sums = np.einsum("orlk,lkc->orc", a_there, b_there) + start[11 + by_start[0] * o + by_start[1] * r + c]
+            expected = np.full(400, 7, np.float32)
+            expected[1 + by_out[0] * o + by_out[1] * r + c] = np.maximum(sums, 0) if rectified else sums
             np.testing.assert_array_equal(out, expected)
 
 
 @pytest.mark.parametrize("features", ["+avx512f,+avx", "+avx,-avx512f", "-avx,-avx512f"])
-@pytest.mark.parametrize(("rows", "columns"), [(13, 16), (6, 32), (4, 64), (1, 48), (20, 32), (7, 80)])
+@pytest.mark.parametrize(
+    ("over", "beside", "columns"), [(13, 13, 16), (3, 6, 32), (4, 4, 64), (1, 1, 48), (20, 20, 32), (1, 7, 80)]
+)
+@pytest.mark.parametrize("length", [1, 300])
 @pytest.mark.parametrize("dividing", [False, True])
 def test_tiles_fit_any_processor(
-    features: str, rows: int, columns: int, dividing: bool, monkeypatch: pytest.MonkeyPatch
+    features: str,
+    over: int,
+    beside: int,
+    columns: int,
+    length: int,
+    dividing: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(contraction, "_features", lambda: features.split(","))
-    tile = best_tile.__wrapped__(rows, columns, dividing)
-    assert 1 <= tile.rows <= rows
+    tile = best_tile.__wrapped__(over, beside, columns, length, dividing)
+    assert 1 <= tile.over <= over
+    assert 1 <= tile.beside <= beside
     assert columns % (tile.vectors * LANES) == 0
-    assert not (dividing and rows % tile.rows)
+    assert not (dividing and (over % tile.over or beside % tile.beside))
     registers, numbers = {"+avx512f": (32, 16), "+avx": (16, 8), "-avx": (32, 4)}[features.split(",")[0]]
     assert tile.rows * tile.vectors * LANES <= registers * numbers
 
@@ -84,20 +98,21 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.parametrize(("threads", "batch"), [(1, 9), (3, 50), (2, 1)], indirect=["threads"])
 @pytest.mark.usefixtures("threads")
 def test_convolutions_are_torchs(case: tuple[int, int, int, list[tuple[int, int, int]]], batch: int) -> None:
-    """And so are the gradients of all weights, by torch in float64, twice in a row; frames come from anywhere."""
+    """And so are the gradients of all weights, by torch in float64, twice in a row; frames lie anywhere."""
     frames, height, width, layers = case
     torch.manual_seed(0)
-    seen = pictures(batch, frames + 1, height, width)[:, 1:]
+    pool = pictures(1, batch + 3, height, width)[0]
+    stacks = Stacks(pool, np.random.default_rng(0).integers(batch + 3, size=(batch, frames)))
     mean = torch.rand(width, height).T * 255
     channels = [frames, *(layer[0] for layer in layers)]
     mine = [nn.Conv2d(before, *layer) for before, layer in zip(channels, layers, strict=False)]
     torchs = [nn.Conv2d(before, *layer).double() for before, layer in zip(channels, layers, strict=False)]
     for one, other in zip(mine, torchs, strict=True):
         other.load_state_dict(one.state_dict())
-    expected = (seen.double() - mean) * SCALE
+    expected = (pool[torch.from_numpy(stacks.index)].double() - mean) * SCALE
     for layer in torchs:
         expected = F.relu(layer(expected))
-    found = rectified_convolutions(seen, mean, SCALE, mine)
+    found = rectified_convolutions(stacks, mean, SCALE, mine)
     gradient = torch.randn(found.shape[1:]).expand(found.shape)
     found.backward(gradient, retain_graph=True)
     once = [weight.grad.clone() for layer in mine for weight in layer.parameters() if weight.grad is not None]
@@ -120,7 +135,7 @@ def test_nothing_that_is_no_number_is_hidden() -> None:
     layers = [nn.Conv2d(1, 16, 4, 2), nn.Conv2d(16, 16, 2)]
     with torch.no_grad():
         layers[0].weight[3, 0, 1, 1] = torch.nan
-    found = rectified_convolutions(pictures(2, 1, 12, 12), torch.zeros(12, 12), SCALE, layers)
+    found = rectified_convolutions(Stacks.of(pictures(2, 1, 12, 12)), torch.zeros(12, 12), SCALE, layers)
     assert found.isnan().all()
     found.sum().backward()
     assert layers[1].weight.grad is not None
@@ -129,7 +144,7 @@ def test_nothing_that_is_no_number_is_hidden() -> None:
 
 def test_no_pictures_at_all() -> None:
     layers = [nn.Conv2d(1, 16, 4, 2), nn.Conv2d(16, 16, 2)]
-    found = rectified_convolutions(pictures(0, 1, 12, 12), torch.zeros(12, 12), SCALE, layers)
+    found = rectified_convolutions(Stacks.of(pictures(0, 1, 12, 12)), torch.zeros(12, 12), SCALE, layers)
     assert found.shape == (0, 16, 4, 4)
     found.sum().backward()
     assert all(torch.equal(weight.grad, torch.zeros_like(weight)) for layer in layers for weight in layer.parameters())
@@ -195,6 +210,47 @@ def test_layouts_differ_by_rounding_alone(network: str, frames: int, height: int
     assert asked == [9 * frames if network == "lstm" else 9] * 6  # torch's convolutions, for planes alone
 
 
+@pytest.mark.parametrize(("network", "frames", "height", "width"), NETWORKS)
+@pytest.mark.parametrize(("threads", "batch"), [(1, 9), (2, 64)], indirect=["threads"])
+@pytest.mark.usefixtures("threads")
+def test_what_is_fixed_sees_the_same(network: str, frames: int, height: int, width: int, batch: int) -> None:
+    """Also with layers that normalise as learned; afterwards, and in between, weights are what they are by then."""
+    torch.manual_seed(0)
+    encoder = make_encoder(EncoderSpec(network, frames, height, width))
+    for layer in encoder.modules():
+        if isinstance(layer, nn.LayerNorm):
+            nn.init.normal_(layer.weight, 1, 0.3)
+            nn.init.normal_(layer.bias)
+    seen = Stacks.of(pictures(batch, frames, height, width))
+    encoder.fit_normalization(seen.pictures)
+    with torch.no_grad():
+        expected = encoder(seen)
+        encoder.layout = "fused"
+        for _ in range(2):
+            with encoder.fixed():
+                torch.testing.assert_close(encoder(seen), expected, rtol=1e-4, atol=1e-5)
+                torch.testing.assert_close(encoder(seen.gathered()[:3]), expected[:3], rtol=1e-4, atol=1e-5)
+            for weight in encoder.parameters():
+                weight.mul_(1.1)
+            encoder.layout = "planes"
+            expected = encoder(seen)
+            encoder.layout = "fused"
+            torch.testing.assert_close(encoder(seen), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_fixed_comes_in_any_width_and_format() -> None:
+    """What has no pass of its own goes on as it was."""
+    torch.manual_seed(0)
+    seen = pictures(5, 2, 84, 84)
+    for network, width, half in (("small", 100, False), ("impala", 64, False), ("small", 64, True)):
+        encoder = make_encoder(EncoderSpec(network, feature_dim=width))
+        encoder.layout = "fused"
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16, enabled=half):
+            expected = encoder(seen)
+            with encoder.fixed():
+                assert torch.equal(encoder(seen), expected)
+
+
 def test_networks_that_have_no_fused_pass_go_on_as_they_were() -> None:
     torch.manual_seed(0)
     encoder, seen = make_encoder(EncoderSpec("impala")), pictures(2, 2, 84, 84)
@@ -217,11 +273,12 @@ def test_where_there_is_no_fused_pass(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_step_takes_nothing_else_for_its_numbers() -> None:
     """Numbers of twice the size would be read as two."""
-    step, numbers = contraction.contraction((Tile(1, 1),)), np.zeros(64, np.float32)
+    plan = Plan(Tile(1, 1, 1), 1, 1, (0, 0), (0, 0, 0, 0), (0, 0), (0, 0))
+    step, numbers = contraction.contraction((plan,)), np.zeros(64, np.float32)
 
     @compiled
     def call(start: Any, a: Any) -> None:
-        step(0, start, 0, 0, a, 0, 0, 0, 0, 1, 1, a, 0, 0, 0, a, 0, 0)
+        step(0, start, 0, a, 0, a, 0, a, 0)
 
     call(numbers, numbers)
     for other in (numbers.astype(np.float64), numbers[::2]):
