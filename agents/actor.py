@@ -105,10 +105,10 @@ class Actor:
         Raises:
             UserError: if logits are not finite.
         """
-        leaning = logits.cpu() + self.lean
-        chances = torch.rand(len(leaning), generator=self.generator)
-        actions, log_probs = torch.empty(len(leaning), dtype=torch.int64), torch.empty(len(leaning))
-        if not _draw(leaning.numpy(), chances.numpy(), actions.numpy(), log_probs.numpy()):
+        logits, games = logits.cpu() + self.lean, len(logits)
+        chances = torch.rand(games, generator=self.generator)
+        actions, log_probs = torch.empty(games, dtype=torch.int64), torch.empty(games)
+        if not _draw(*(x.numpy() for x in (logits, chances, actions, log_probs))):
             raise UserError("training has diverged: the policy is NaN or infinite; try a smaller --learning-rate")
         return actions, log_probs
 

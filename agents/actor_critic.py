@@ -37,9 +37,12 @@ class ActorCritic(nn.Module):
 
     def rank(self, features: Tensor) -> Tensor:
         """Map the same to the actions' logits alone."""
-        with torch.autocast(features.device.type, enabled=False):  # the policy stays in float32
+        device = features.device.type
+        if not torch.is_autocast_enabled(device):
             logits: Tensor = self.policy(features)
-        return logits
+            return logits
+        with torch.autocast(device, enabled=False):  # the policy stays in float32
+            return self.rank(features)
 
     def thought(self, logits: Tensor, values: Tensor) -> Thought:
         """Explain what `forward` returned: the policy's probabilities and the state's value."""

@@ -1,10 +1,12 @@
 """Playing and learning at the same time, each on half of the cores."""
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+
+from perception.sharing import crew, help_until
 
 Played = TypeVar("Played")
 Noted = TypeVar("Noted")
@@ -34,15 +36,22 @@ def beside(play: Callable[[], Played], steps: Sequence[Callable[[], Noted]]) -> 
     if threads == 1 or not steps:
         return play(), [step() for step in steps]
 
+    playing: Future[Played] = Future()
+
     def learn() -> list[Noted]:
         torch.set_num_threads(threads - threads // 2)
-        return [step() for step in steps]
+        try:
+            return [step() for step in steps]
+        finally:
+            help_until(playing)
 
-    learning = _learner.submit(learn)
-    torch.set_num_threads(threads // 2)
-    try:
-        played = play()
-    finally:
-        wait([learning])
+    with crew(threads):
+        learning = _learner.submit(learn)
+        torch.set_num_threads(threads // 2)
+        try:
+            playing.set_result(play())
+        except BaseException as error:
+            playing.set_exception(error)
+        help_until(learning)
         torch.set_num_threads(threads)
-    return played, learning.result()
+    return playing.result(), learning.result()

@@ -9,6 +9,7 @@ evaluations.
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
@@ -340,8 +341,11 @@ class DQN:
         return [logs for *_, logs in learned + later]
 
     def _play(self) -> None:
-        for _ in range(self._ahead):
-            self._play_step()
+        encoder = self.playing.encoder
+        # Features that the replay keeps are those that it would find once more when a run goes on.
+        with self.learner.autocast(), nullcontext() if self._known else encoder.fixed():
+            for _ in range(self._ahead):
+                self._play_step()
 
     @torch.no_grad()
     def _play_step(self) -> None:
@@ -350,8 +354,7 @@ class DQN:
         actions = self.leaning.actions().numpy()
         epsilon = self._epsilon()
         if epsilon < 1:
-            with self.learner.autocast():
-                q, _ = self._values(self.playing, self.replay.newest().to(self.device), self.noise)
+            q, _ = self._values(self.playing, self.replay.newest().to(self.device), self.noise)
             greedy = self.rng.random(games) >= epsilon
             actions = np.where(greedy, q.argmax(-1).cpu().numpy(), actions)
         info, ended = self.replay.add(actions)

@@ -29,7 +29,8 @@ class Leaning:
         """Draw new offsets for the games whose episodes have just ended; ended: bool [games]."""
         if ended.any():
             shape = (int(ended.sum()), self.offsets.shape[1])
-            self.offsets[ended] = self._scale * torch.randn(shape, generator=self._generator)
+            new = self._scale * torch.randn(shape, generator=self._generator)
+            self.offsets.numpy()[ended.numpy()] = new.numpy()
 
     def actions(self) -> Tensor:
         """Draw an action for every game from its leaning alone, int64 [games]."""

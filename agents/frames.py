@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from envs import GameVectorEnv
+from perception.sharing import share
+
+DRAWN = 256  # frames that are worth a part of their own: a quarter of a millisecond
 
 
 class Frames(Protocol):
@@ -85,8 +88,12 @@ class RedrawnFrames:
 
     def gather(self, index: NDArray[np.int64]) -> Tensor:
         """See `Frames`."""
-        frames = np.empty((len(index), *self._shape), np.uint8)
-        self._envs.draw(self._records.reshape(-1)[index], frames)
+        frames, records = np.empty((len(index), *self._shape), np.uint8), self._records.reshape(-1)[index]
+
+        def draw(first: int, last: int) -> None:
+            self._envs.draw(records[first:last], frames[first:last])
+
+        share(len(index), draw, least=DRAWN)
         return torch.from_numpy(frames).squeeze(1)
 
 

@@ -6,7 +6,7 @@ columns are
 
     positions, and channels;
     for the weights' gradient some weights of a kernel, and channels;
-    for the inputs' gradient positions beside each other, and what a line of a kernel covers.
+    for the inputs' gradient positions, and the channels of a pixel that a kernel covers.
 
 No input is cut into patches: with channels last, each line of a kernel covers numbers that follow each other.
 docs/limits.md has measurements.
@@ -15,12 +15,9 @@ Who plays asks a network many times whose weights don't change meanwhile: `Fixed
 layers included.
 """
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,14 +27,12 @@ from torch.autograd.function import once_differentiable
 
 from envs.scene import compiled
 from perception.contraction import LANES, Plan, best_tile, center, contraction, fast
+from perception.sharing import share
 from perception.stacks import Stacks
 
-Done = TypeVar("Done")
 Floats = NDArray[np.float32]
 
-SHARE = 16  # pictures that are worth a thread of their own
 TOGETHER = 12  # pictures that go through linear layers together
-_helpers = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="convolution")
 
 
 class _Walk(NamedTuple):
@@ -146,7 +141,7 @@ class _RectifiedConvolutions(torch.autograd.Function):
             tuple(kernel.view(-1).numpy() for kernel in kernels),
             tuple(bias.contiguous().numpy() for bias in weights[1::2]),
         )
-        _share(batch, lambda first, last: forward(first, last, *seen, *arrays, *flat))
+        share(batch, lambda first, last: forward(first, last, *seen, *arrays, *flat))
         return result
 
     @staticmethod
@@ -169,7 +164,7 @@ class _RectifiedConvolutions(torch.autograd.Function):
             backward(first, last, *seen, *arrays, turned, tuple(sums), tuple(biases))
             return sums + biases
 
-        total = [torch.from_numpy(np.sum(parts, 0)) for parts in zip(*_share(len(ctx.index), work), strict=True)]
+        total = [torch.from_numpy(np.sum(parts, 0)) for parts in zip(*share(len(ctx.index), work), strict=True)]
         result: list[Tensor | None] = [None] * 5
         for n, (kernel, weights, bias) in enumerate(zip(kernels, total[:count], total[count:], strict=True)):
             result += [weights.view(kernel.shape).permute(sorted(range(4), key=_order(n).__getitem__)), bias]
@@ -216,7 +211,7 @@ class Fixed:
         """Map stacks of uint8 to features, float32 [batch, width of the last layer]."""
         features = torch.empty(len(stacks), self._width)
         seen, out = (stacks.pictures.contiguous().view(-1).numpy(), stacks.index), features.numpy()
-        _share(len(stacks), lambda first, last: self._perceive(first, last, *seen, *self._network, out))
+        share(len(stacks), lambda first, last: self._perceive(first, last, *seen, *self._network, out))
         return features
 
 
@@ -252,18 +247,6 @@ def _turned(weight: Tensor, n: int) -> Tensor:
 def _copied(numbers: Tensor) -> Floats:
     """Copy numbers, flat."""
     return numbers.detach().clone(memory_format=torch.contiguous_format).view(-1).numpy()
-
-
-def _share(pictures: int, work: Callable[[int, int], Done]) -> list[Done]:
-    """Share pictures, from the first to before the last, among as many threads as torch uses.
-
-    Returns:
-        what the parts returned, in order.
-    """
-    parts = max(1, min(torch.get_num_threads(), pictures // SHARE))
-    mine, *others = pairwise(i * pictures // parts for i in range(parts + 1))
-    helping = [_helpers.submit(work, *part) for part in others]
-    return [work(*mine), *(helper.result() for helper in helping)]
 
 
 @cache
@@ -487,10 +470,22 @@ def _weights_gradient(shape: _Shape) -> Callable[..., None]:
 @cache
 def _inputs_gradient(shape: _Shape) -> Callable[..., None]:
     walks = shape.walks[1:]
-    tiles = tuple(best_tile(1, walk.columns, walk.run, walk.channels) for walk in walks)
+    pixels = tuple(walk.run // walk.lines for walk in walks)  # numbers that belong to one
+    tiles = tuple(
+        best_tile(walk.rows, walk.columns, pixel, walk.channels, dividing=True)
+        for walk, pixel in zip(walks, pixels, strict=True)
+    )
     step = contraction(
         tuple(
-            Plan(tile, 1, walk.channels, (0, 0), (0, walk.channels, 0, 1), (0, walk.run), (0, walk.run))
+            Plan(
+                tile,
+                1,
+                walk.channels,
+                (walk.down, walk.across),
+                (walk.columns * walk.channels, walk.channels, 0, 1),
+                (0, walk.run),
+                (walk.down, walk.across),
+            )
             for tile, walk in zip(tiles, walks, strict=True)
         )
     )
@@ -498,25 +493,18 @@ def _inputs_gradient(shape: _Shape) -> Callable[..., None]:
     def add_inputs(n: int, gradient: Floats, turned: Floats, inputs: Floats) -> None:
         """Add the gradient of all convolutions' n-th, from 1 on, to that of its inputs.
 
-        Kernels lie turned, [line, channels, run].
+        Kernels overlap, but not where they all are at the same weight. They lie turned, [line, channels, run].
         """
-        walk, (_, beside, vectors) = walks[n - 1], tiles[n - 1]
-        width = vectors * LANES
-        covered, nothing = np.empty(walk.columns * walk.run, np.float32), np.zeros(width, np.float32)
+        walk, (over, beside, vectors) = walks[n - 1], tiles[n - 1]
         for line in range(walk.lines):
-            for row in range(walk.rows):
-                for left in range(0, walk.columns, beside):
-                    column = min(left, walk.columns - beside)
-                    for k in range(0, walk.run, width):
+            for k in range(0, walk.run, vectors * LANES):
+                for row in range(0, walk.rows, over):
+                    for column in range(0, walk.columns, beside):
+                        to = row * walk.down + line * walk.line + column * walk.across + k
                         step(
-                            n - 1, nothing, 0, gradient, (row * walk.columns + column) * walk.channels,
-                            turned, line * walk.channels * walk.run + k, covered, column * walk.run + k,
+                            n - 1, inputs, to, gradient, (row * walk.columns + column) * walk.channels,
+                            turned, line * walk.channels * walk.run + k, inputs, to,
                         )  # fmt: skip
-                for column in range(walk.columns):
-                    at = row * walk.down + line * walk.line + column * walk.across
-                    part, to = covered[column * walk.run : (column + 1) * walk.run], inputs[at : at + walk.run]
-                    for k in range(walk.run):  # kernels overlap
-                        to[k] += part[k]
 
     function: Callable[..., None] = compiled(add_inputs)
     return function
