@@ -28,13 +28,12 @@ def gae(
     """
     alive = (~terminated).to(rewards.dtype)
     going_on = (~(terminated | truncated)).to(rewards.dtype)
-    advantages = torch.empty_like(rewards)
-    later = torch.zeros_like(rewards[0])
-    for t in reversed(range(len(rewards))):
-        delta = rewards[t] + gamma * alive[t] * values[t + 1] - values[t]
-        later = delta + gamma * lam * going_on[t] * later
-        advantages[t] = later
-    return advantages, advantages + values[:-1]
+    deltas, kept = rewards + gamma * alive * values[1:] - values[:-1], gamma * lam * going_on
+    advantages = [torch.zeros_like(rewards[0])]
+    for delta, keep in zip(reversed(deltas.unbind()), reversed(kept.unbind()), strict=True):
+        advantages.append(torch.addcmul(delta, keep, advantages[-1]))
+    found = torch.stack(advantages[:0:-1])
+    return found, found + values[:-1]
 
 
 def monte_carlo(

@@ -5,13 +5,16 @@
 Both learn wingbeat/FlappyBird-v0 with the same encoder, optimizer, number of games, rollout, minibatch, epochs
 and threads, each repeat in a fresh process, in turn. Stable-Baselines3 gets the games as its users would make
 them (make_vec_env and VecFrameStack) and computes in fp32, the only format it has on a CPU; ours is
-measured in fp32 too, and in bf16. DQN is the plain one with n-step returns, all that both have, and one gradient
+measured in fp32 too, and in bf16. It is measured twice: as it comes, with torch computing the network in torch's own
+way; and with Wingbeat's convolutions and what Wingbeat's commands tell OpenMP, which it gets in train.py sb3-ppo.
+DQN is the plain one with n-step returns, all that both have, and one gradient
 step of as many transitions follows as many steps in both. The share of the FLOP limit is: FLOP of
 one step (network passes while playing and learning) times steps a second, over the FLOP/s that a large
 matrix product in the same format reaches on this machine.
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -27,7 +30,7 @@ from benchmarks.flop import flop_per_sample, peak_flops
 from experiment.command import main_line, parse
 from experiment.errors import UserError
 
-CONTESTANTS = ("wingbeat bf16", "wingbeat fp32", "sb3 fp32")
+CONTESTANTS = ("wingbeat bf16", "wingbeat fp32", "sb3 fp32", "sb3-with-ours fp32")
 WARM_UP = 12_000  # steps before the clock starts; DQN learns from 5,000 on
 CAPACITY = 50_000  # of DQN's replay: Stable-Baselines3's takes 28 kB a transition
 Algorithm = Literal["ppo", "a2c", "dqn"]
@@ -94,8 +97,8 @@ def ours(algorithm: Algorithm, precision: str, seconds: float) -> dict[str, floa
     return {"rate": rate, "share": rate * flop / peak_flops(precision)}
 
 
-def sb3_model(algorithm: Algorithm) -> Any:
-    """Make Stable-Baselines3's agent with settings equal to ours."""
+def sb3_model(algorithm: Algorithm, layout: str) -> Any:
+    """Make Stable-Baselines3's agent with settings equal to ours; see `perception.Encoder` for layouts."""
     from stable_baselines3 import A2C, DQN, PPO
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.vec_env import VecFrameStack
@@ -105,7 +108,7 @@ def sb3_model(algorithm: Algorithm) -> Any:
     from perception.sb3 import EncoderExtractor
 
     config, encoder = learner_config(algorithm), make_encoder(EncoderSpec())
-    encoder.layout = fastest_layout("fp32")
+    encoder.layout = layout
     games = make_vec_env("envs:wingbeat/FlappyBird-v0", config.num_envs, env_kwargs={"frame_skip": 2})
     eyes = {
         "features_extractor_class": EncoderExtractor,
@@ -150,7 +153,7 @@ def sb3_model(algorithm: Algorithm) -> Any:
     return model
 
 
-def theirs(algorithm: Algorithm, seconds: float) -> dict[str, float]:
+def theirs(algorithm: Algorithm, layout: str, seconds: float) -> dict[str, float]:
     """Train with Stable-Baselines3's; returns steps a second."""
     from stable_baselines3.common.callbacks import BaseCallback
 
@@ -169,7 +172,7 @@ def theirs(algorithm: Algorithm, seconds: float) -> dict[str, float]:
             return not self.marks or self.marks[-1][0] - self.marks[0][0] < seconds
 
     clock = Clock()
-    sb3_model(algorithm).learn(10**9, callback=clock)
+    sb3_model(algorithm, layout).learn(10**9, callback=clock)
     (start, first), (end, last) = clock.marks[0], clock.marks[-1]
     return {"rate": (last - first) / (end - start)}
 
@@ -185,7 +188,8 @@ def _measure_here(settings: Settings) -> None:
     else:
         if settings.threads:
             torch.set_num_threads(settings.threads)
-        print(json.dumps(theirs(algorithm, settings.seconds)))
+        layout = "planes" if name == "sb3" else fastest_layout(precision)
+        print(json.dumps(theirs(algorithm, layout, settings.seconds)))
 
 
 def measure(algorithm: Algorithm, settings: Settings) -> dict[str, Any]:
@@ -195,18 +199,24 @@ def measure(algorithm: Algorithm, settings: Settings) -> dict[str, Any]:
         for name, results in found.items():
             flags = [f"--contestant={name}", f"--seconds={settings.seconds}", f"--threads={settings.threads}"]
             module = ["-m", "benchmarks.train_throughput", "--algorithms", algorithm]
-            done = subprocess.run([sys.executable, "-W", "ignore", *module, *flags], capture_output=True, text=True)
+            env = {key: value for key, value in os.environ.items() if name != "sb3 fp32" or key != "GOMP_SPINCOUNT"}
+            words = [sys.executable, "-W", "ignore", *module, *flags]
+            done = subprocess.run(words, env=env, capture_output=True, text=True)
             if done.returncode:
                 raise SystemExit(f"{algorithm}, {name} failed: {done.stderr.strip()}")
             results.append(json.loads(done.stdout.splitlines()[-1]))
     rates = {name: [result["rate"] for result in results] for name, results in found.items()}
-    theirs_ = rates["sb3 fp32"]
+
+    def times(other: str) -> dict[str, Any]:
+        return {
+            name: summary([mine / its for mine, its in zip(values, rates[other], strict=True)])
+            for name, values in rates.items()
+        }
+
     return {
         "steps_per_second": {name: summary(values) for name, values in rates.items()},
-        "times_sb3": {
-            name: summary([mine / other for mine, other in zip(values, theirs_, strict=True)])
-            for name, values in rates.items()
-        },
+        "times_sb3": times("sb3 fp32"),
+        "times_sb3_with_ours": times("sb3-with-ours fp32"),
         "share_of_flop_limit": {
             name: summary([result["share"] for result in results])
             for name, results in found.items()
@@ -233,11 +243,13 @@ def main(argv: list[str]) -> int:
     if settings.json:
         print_json({**about, "algorithms": answers})
         return 0
-    table = Table("", "", "steps/s", "times SB3", "of the FLOP limit", title=f"Training on {about['machine']['cpu']}")
+    columns = ("", "", "steps/s", "times SB3", "times SB3 with our convolutions", "of the FLOP limit")
+    table = Table(*columns, title=f"Training on {about['machine']['cpu']}")
     for algorithm, answer in answers.items():
         for name, values in answer["steps_per_second"].items():
             share = answer["share_of_flop_limit"].get(name)
-            row = [f"{values['median']:,.0f}", f"{answer['times_sb3'][name]['median']:.2f}"]
+            times = [f"{answer[key][name]['median']:.2f}" for key in ("times_sb3", "times_sb3_with_ours")]
+            row = [f"{values['median']:,.0f}", *times]
             table.add_row(algorithm, name, *row, f"{share['median']:.0%}" if share else "")
     Console().print(table)
     return 0

@@ -135,16 +135,16 @@ MUTANTS = (
     Mutant(
         "the mask of advantages is a step off",
         "agents/returns.py",
-        "lam * going_on[t] * later",
-        "lam * going_on[t - 1] * later",
+        "gamma * lam * going_on\n",
+        "gamma * lam * going_on.roll(1, 0)\n",
         "agents/test_returns.py::test_random_episodes",
     ),
     # Reward shifted by a step.
     Mutant(
         "a reward is a step late: rollout",
         "agents/rollout.py",
-        "self.rewards[t] = torch",
-        "self.rewards[(t + 1) % self.steps] = torch",
+        "_, rewards[t], ",
+        "_, rewards[(t + 1) % self.steps], ",
         "agents/test_rollout.py::test_a_reward_stays_with_the_step_that_earned_it",
     ),
     Mutant(
