@@ -19,8 +19,9 @@ def beside(play: Callable[[], Played], steps: Sequence[Callable[[], Noted]]) -> 
     """Play while gradient steps are taken.
 
     The networks are small, and much of what torch does for them is too short to be shared by two cores. Two threads
-    that do something different get more done; figures are in docs/limits.md. With a single thread one comes after
-    the other. Games are played in the calling thread: some environments can't be stepped from another one.
+    that do something different get more done; figures are in docs/limits.md. Who is done first helps the other. With a
+    single thread one comes after the other. Games are played in the calling thread: some environments can't be stepped
+    from another one.
 
     Args:
         play: must neither change nor draw from what the steps use, and the other way round.
@@ -52,6 +53,8 @@ def beside(play: Callable[[], Played], steps: Sequence[Callable[[], Noted]]) -> 
             playing.set_result(play())
         except BaseException as error:
             playing.set_exception(error)
-        help_until(learning)
-        torch.set_num_threads(threads)
+        try:
+            help_until(learning)
+        finally:
+            torch.set_num_threads(threads)
     return playing.result(), learning.result()

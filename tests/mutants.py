@@ -77,8 +77,8 @@ MUTANTS = (
     Mutant(
         "a reset is a transition: rollout",
         "agents/rollout.py",
-        "self.valid[t] = ~new",
-        "self.valid[t] = True",
+        "        valid[t] = ~new",
+        "        valid[t] = True",
         "agents/test_rollout.py::test_what_follows_is_one_step_on",
     ),
     Mutant(
@@ -120,8 +120,8 @@ MUTANTS = (
     Mutant(
         "the next frame is drawn over the current one",
         "agents/rollout.py",
-        "out=self._slot(t + 1))",
-        "out=self._slot(t))",
+        "out = self._slot(t + 1)",
+        "out = self._slot(t)",
         "agents/test_rollout.py::test_what_follows_is_one_step_on",
     ),
     Mutant(
@@ -236,8 +236,8 @@ MUTANTS = (
     Mutant(
         "the probabilities are not of the policy that played",
         "agents/ppo.py",
-        "network = self.playing\n",
-        "network = self.learner.network\n",
+        "encoder = self.playing.encoder\n",
+        "encoder = self.learner.network.encoder\n",
         "agents/test_beside.py::test_side_by_side_is_as_one_after_the_other[ppo]",
     ),
     Mutant(
@@ -324,8 +324,8 @@ MUTANTS = (
     Mutant(
         "an old stack after a reset: rollout",
         "agents/rollout.py",
-        "torch.where(new, 0, (",
-        "torch.where(new, 1, (",
+        "np.where(new, 0, ",
+        "np.where(new, 1, ",
         "agents/test_rollout.py::test_no_stack_holds_frames_of_two_episodes",
     ),
     Mutant(
@@ -570,8 +570,8 @@ MUTANTS = (
     Mutant(
         "a fused pass sees the first frame in place of every one",
         "perception/fused.py",
-        "np.float32(picture[frame, y, x])",
-        "np.float32(picture[0, y, x])",
+        "(stack[frame] * height + y)",
+        "(stack[0] * height + y)",
         "perception/test_fused.py::test_convolutions_are_torchs",
     ),
     Mutant(
@@ -584,7 +584,7 @@ MUTANTS = (
     Mutant(
         "a fused pass adds some weights' gradients twice",
         "perception/contraction.py",
-        "if not (dividing and rows % some)",
+        "if not (dividing and beside % few)",
         "if True",
         "perception/test_fused.py::test_tiles_fit_any_processor",
     ),
@@ -612,9 +612,30 @@ MUTANTS = (
     Mutant(
         "a fused pass keeps gradients where kernels overlap, and does not sum them",
         "perception/fused.py",
-        "to[k] += part[k]",
-        "to[k] = part[k]",
+        "n - 1, inputs, to, gradient",
+        "n - 1, np.zeros_like(inputs), to, gradient",
         "perception/test_fused.py::test_convolutions_are_torchs",
+    ),
+    Mutant(
+        "who plays has the weights of the rollout before",
+        "perception/encoder.py",
+        "            self._fixed = None\n",
+        "            pass\n",
+        "perception/test_fused.py::test_what_is_fixed_sees_the_same",
+    ),
+    Mutant(
+        "a part of the work is done twice",
+        "perception/sharing.py",
+        "            if self not in _offers:\n                return\n            _offers.remove(self)",
+        "            pass",
+        "perception/test_sharing.py::test_every_part_is_done_once",
+    ),
+    Mutant(
+        "an action's log probability is of the one before",
+        "agents/actor.py",
+        "log_probs[i] = a, log_prob - np.log(total)",
+        "log_probs[i] = a, logits[i, max(a - 1, 0)] - highest - np.log(total)",
+        "agents/test_actor.py::test_actions_are_drawn_from_the_softmax",
     ),
     Mutant(
         "a trained encoder's steps as long as any other's",

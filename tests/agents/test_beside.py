@@ -15,6 +15,7 @@ from agents.ppo import PPO, PPOConfig
 from agents.ppo_lstm import PPOLSTM, PPOLSTMConfig
 from agents.pqn import PQN, PQNConfig
 from agents.reinforce import REINFORCE, ReinforceConfig
+from perception.sharing import crew
 from tests.agents.games import CATCH
 from tests.agents.making import copy, make_tiny, same
 
@@ -75,9 +76,10 @@ def in_turn(first: str) -> Callable[..., Any]:
     def both(play: Callable[[], Any], steps: Sequence[Callable[[], Any]]) -> tuple[Any, list[Any]]:
         threads = torch.get_num_threads()
         done = {}
-        for what in ("play", "learn") if first == "play" else ("learn", "play"):
-            torch.set_num_threads(threads // 2 if what == "play" else threads - threads // 2)
-            done[what] = play() if what == "play" else [step() for step in steps]
+        with crew(threads):  # sums are cut into as many parts
+            for what in ("play", "learn") if first == "play" else ("learn", "play"):
+                torch.set_num_threads(threads // 2 if what == "play" else threads - threads // 2)
+                done[what] = play() if what == "play" else [step() for step in steps]
         torch.set_num_threads(threads)
         return done["play"], done["learn"]
 

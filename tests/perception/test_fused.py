@@ -14,7 +14,7 @@ from envs.scene import compiled
 from perception import EncoderSpec, Stacks, contraction, make_encoder
 from perception.centering import centered
 from perception.contraction import LANES, Plan, Tile, best_tile
-from perception.fused import _share, fusible, rectified_convolutions
+from perception.fused import fusible, rectified_convolutions
 
 MEAN, SCALE = 127.0, torch.tensor(0.02)
 
@@ -148,20 +148,6 @@ def test_no_pictures_at_all() -> None:
     assert found.shape == (0, 16, 4, 4)
     found.sum().backward()
     assert all(torch.equal(weight.grad, torch.zeros_like(weight)) for layer in layers for weight in layer.parameters())
-
-
-@pytest.mark.parametrize("threads", [3], indirect=True)
-@pytest.mark.usefixtures("threads")
-def test_every_thread_gets_its_share() -> None:
-    assert _share(50, lambda first, last: (first, last)) == [(0, 16), (16, 33), (33, 50)]
-    assert _share(31, lambda first, last: (first, last)) == [(0, 31)]
-
-    def fail(first: int, last: int) -> None:
-        if first:
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        _share(50, fail)
 
 
 def test_centered_in_half_precision_rounds_once() -> None:
