@@ -1,5 +1,6 @@
 """What plays in every on-policy algorithm: games, their exploration and their scores, a rollout at a time."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -149,16 +150,18 @@ def _draw(
     Returns False if logits are not finite. As a dozen of torch's operations it would hold up who learns meanwhile.
     """
     for i in range(len(logits)):
-        highest, total = logits[i].max(), 0.0
+        highest, total = logits[i, 0], 0.0
         for a in range(logits.shape[1]):
-            if not np.isfinite(logits[i, a]):
+            if not math.isfinite(logits[i, a]):
                 return False
-            total += np.exp(logits[i, a] - highest)
+            highest = max(highest, logits[i, a])
+        for a in range(logits.shape[1]):
+            total += math.exp(logits[i, a] - highest)
         left = chances[i] * total
         for a in range(logits.shape[1]):
             log_prob = logits[i, a] - highest
-            left -= np.exp(log_prob)
+            left -= math.exp(log_prob)
             if left < 0:  # sooner or later: a chance is at most 1 - 2^-24, and rounding far less
                 break
-        actions[i], log_probs[i] = a, log_prob - np.log(total)
+        actions[i], log_probs[i] = a, log_prob - math.log(total)
     return True

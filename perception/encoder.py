@@ -117,10 +117,10 @@ class Encoder(nn.Module):
     def fixed(self) -> Iterator[None]:
         """Within this context its weights must not change, and nothing may be differentiated.
 
-        What depends on weights alone is then computed once.
+        What depends on weights alone is then computed once. A fused pass is in float32 throughout.
         """
         body = self.body
-        if self._fused(body) and not torch.is_autocast_enabled("cpu"):
+        if self._fused(body):
             self._fixed = body.fixed(self.mean, self.scale)
         try:
             yield

@@ -15,6 +15,7 @@ Who plays asks a network many times whose weights don't change meanwhile: `Fixed
 layers included.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -210,7 +211,7 @@ class Fixed:
     def __call__(self, stacks: Stacks) -> Tensor:
         """Map stacks of uint8 to features, float32 [batch, width of the last layer]."""
         features = torch.empty(len(stacks), self._width)
-        seen, out = (stacks.pictures.contiguous().view(-1).numpy(), stacks.index), features.numpy()
+        seen, out = (stacks.pictures.contiguous().view(-1).numpy(), stacks.index), features.view(-1).numpy()
         share(len(stacks), lambda first, last: self._perceive(first, last, *seen, *self._network, out))
         return features
 
@@ -310,13 +311,14 @@ def _backward(shape: _Shape) -> Callable[..., None]:
             for position in range(positions):  # channels last from here on
                 for channel in range(channels):
                     come[position * channels + channel] = gradient[i, channel * positions + position]
-            for n in range(count - 1, 0, -1):
-                add_weights(n, outs[n - 1][i], outs[n][i], come, weights[n], biases[n])
-                inputs = np.zeros(outs[n - 1].shape[1], np.float32)
-                add_inputs(n, come, turned[n], inputs)
-                come = inputs
             look(pixels, index[i], mean, scale, centered)
-            add_weights(0, centered, outs[0][i], come, weights[0], biases[0])
+            for n in range(count - 1, -1, -1):  # numbers of one type: of a literal's all would be compiled once more
+                x = outs[n - 1][i] if n else centered
+                add_weights(n, x, outs[n][i], come, weights[n], biases[n])
+                if n:
+                    inputs = np.zeros(len(x), np.float32)
+                    add_inputs(n, come, turned[n], inputs)
+                    come = inputs
 
     function: Callable[..., None] = compiled(backward)
     return function
@@ -325,7 +327,7 @@ def _backward(shape: _Shape) -> Callable[..., None]:
 @cache
 def _perceive(shape: _Shape, widths: tuple[int, ...]) -> Callable[..., None]:
     """Compile a whole network: convolutions, then linear layers of these widths."""
-    convolve, look, size, last_one = _convolution(shape), _centering(shape), _pixels(shape), len(shape.walks) - 1
+    convolve, look, size, count = _convolution(shape), _centering(shape), _pixels(shape), len(shape.walks)
     sizes, layers = tuple(walk.out for walk in shape.walks), len(widths)
     lengths = (sizes[-1], *widths[:-1])
     tiles = [best_tile(1, TOGETHER, width, length) for width, length in zip(widths, lengths, strict=True)]
@@ -354,31 +356,32 @@ def _perceive(shape: _Shape, widths: tuple[int, ...]) -> Callable[..., None]:
         features: Floats,
     ) -> None:
         """Take some of the stacks through it."""
-        centered, seen = np.empty(size, np.float32), np.zeros((TOGETHER, sizes[-1]), np.float32)
+        centered = np.empty(size, np.float32)
         for start in range(first, last, TOGETHER):
-            some = min(TOGETHER, last - start)
+            some, seen = min(TOGETHER, last - start), np.zeros(TOGETHER * lengths[0], np.float32)
             for i in range(some):
                 look(pixels, index[start + i], mean, scale, centered)
                 x = centered
-                for n in range(last_one):
+                for n in range(count):
                     out = np.empty(sizes[n], np.float32)
                     convolve(n, x, kernels[n], biases[n], out)
                     x = out
-                convolve(last_one, x, kernels[last_one], biases[last_one], seen[i])
-            inputs = seen.reshape(-1)
+                for k in range(lengths[0]):
+                    seen[i * lengths[0] + k] = x[k]
             for n in range(layers):
-                outputs = np.empty((TOGETHER, widths[n]), np.float32)
+                outputs = np.empty(TOGETHER * widths[n], np.float32)
                 for above in range(0, TOGETHER, beside[n]):
                     row = min(above, TOGETHER - beside[n])
                     for column in range(0, widths[n], across[n]):
                         multiply(
-                            n, offsets[n], column, inputs, row * lengths[n], matrices[n], column,
-                            outputs.reshape(-1), row * widths[n] + column,
+                            n, offsets[n], column, seen, row * lengths[n], matrices[n], column,
+                            outputs, row * widths[n] + column,
                         )  # fmt: skip
                 for i in range(some):
-                    _normalise(outputs[i], gains[n], shifts[n], eps[n])
-                inputs = outputs.reshape(-1)
-            features[start : start + some] = outputs[:some]
+                    _normalise(outputs, i * widths[n], gains[n], shifts[n], eps[n])
+                seen = outputs
+            for k in range(some * widths[-1]):
+                features[start * widths[-1] + k] = seen[k]
 
     function: Callable[..., None] = compiled(perceive)
     return function
@@ -543,17 +546,24 @@ def _positions(shape: _Shape) -> tuple[int, int]:
 
 
 @compiled
-def _normalise(x: Floats, gain: Floats, shift: Floats, eps: float) -> None:
-    """LayerNorm of float32 [width], then ReLU, in place."""
-    sums = np.zeros((2, LANES), np.float32)  # of so many at once, in the order that vectors have them
-    for k in range(0, len(x), LANES):
+def _normalise(x: Floats, at: int, gain: Floats, shift: Floats, eps: float) -> None:
+    """LayerNorm of the numbers from there on, as many as there are gains, then ReLU, in place."""
+    width = len(gain)
+    sums, squares = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)  # in the order that vectors have them
+    for k in range(at, at + width, LANES):
         for lane in range(LANES):
-            sums[0, lane] += x[k + lane]
-    mean = sums[0].sum() / np.float32(len(x))
-    for k in range(0, len(x), LANES):
+            sums[lane] += x[k + lane]
+    total = np.float32(0)
+    for lane in range(LANES):
+        total += sums[lane]
+    mean = total / np.float32(width)
+    for k in range(at, at + width, LANES):
         for lane in range(LANES):
-            sums[1, lane] += (x[k + lane] - mean) ** 2
-    scale = np.float32(1 / np.sqrt(sums[1].sum() / len(x) + eps))
-    for k in range(len(x)):
-        value = (x[k] - mean) * scale * gain[k] + shift[k]
-        x[k] = np.float32(0) if value < 0 else value
+            squares[lane] += (x[k + lane] - mean) * (x[k + lane] - mean)
+    total = np.float32(0)
+    for lane in range(LANES):
+        total += squares[lane]
+    scale = np.float32(1 / math.sqrt(total / width + eps))
+    for k in range(width):
+        value = (x[at + k] - mean) * scale * gain[k] + shift[k]
+        x[at + k] = np.float32(0) if value < 0 else value

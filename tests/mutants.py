@@ -633,8 +633,8 @@ MUTANTS = (
     Mutant(
         "an action's log probability is of the one before",
         "agents/actor.py",
-        "log_probs[i] = a, log_prob - np.log(total)",
-        "log_probs[i] = a, logits[i, max(a - 1, 0)] - highest - np.log(total)",
+        "log_probs[i] = a, log_prob - math.log(total)",
+        "log_probs[i] = a, logits[i, max(a - 1, 0)] - highest - math.log(total)",
         "agents/test_actor.py::test_actions_are_drawn_from_the_softmax",
     ),
     Mutant(
