@@ -48,8 +48,8 @@ def beside(play: Callable[[], Played], steps: Sequence[Callable[[], Noted]]) -> 
 
     with crew(threads):
         learning = _learner.submit(learn)
-        torch.set_num_threads(threads // 2)
         try:
+            torch.set_num_threads(threads // 2)
             playing.set_result(play())
         except BaseException as error:
             playing.set_exception(error)

@@ -43,8 +43,8 @@ class ValueHead(nn.Module):
         return logits.float()
 
     def mean(self, logits: Tensor) -> Tensor:
-        """Return the values [...] of distributions' logits [..., atoms]."""
-        means: Tensor = self.scale * (logits.softmax(-1) @ self.atoms)
+        """Return the values, float32 [...], of distributions' logits [..., atoms]."""
+        means: Tensor = self.scale * (logits.softmax(-1) * self.atoms).sum(-1)  # autocast would round a matrix product
         return means
 
     def loss(self, logits: Tensor, returns: Tensor) -> Tensor:

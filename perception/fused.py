@@ -85,13 +85,17 @@ class _Shape(NamedTuple):
 
 
 def fusible(convolutions: Sequence[nn.Conv2d]) -> bool:
-    """Whether a fused pass of convolutions that are square and without padding can be computed, and fast."""
-    return fast() and all(
-        layer.weight.device.type == "cpu"
-        and layer.weight.dtype == torch.float32
-        and layer.out_channels % LANES == 0
-        and layer.bias is not None
-        for layer in convolutions
+    """Whether a fused pass of two or more convolutions, square and without padding, can be computed, and fast."""
+    return (
+        fast()
+        and len(convolutions) > 1
+        and all(
+            layer.weight.device.type == "cpu"
+            and layer.weight.dtype == torch.float32
+            and layer.out_channels % LANES == 0
+            and layer.bias is not None
+            for layer in convolutions
+        )
     )
 
 

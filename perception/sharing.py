@@ -31,12 +31,18 @@ class _Part:
     last: int
     done: "Future[Any]" = field(default_factory=Future)
 
-    def take(self) -> None:
-        """Do it, unless someone else has begun."""
+    def withdraw(self) -> bool:
+        """Offer it no longer; returns whether nobody had begun."""
         with _changed:
             if self not in _offers:
-                return
+                return False
             _offers.remove(self)
+            return True
+
+    def take(self) -> None:
+        """Do it, unless someone else has begun."""
+        if not self.withdraw():
+            return
         try:
             self.done.set_result(self.work(self.first, self.last))
         except BaseException as error:
@@ -63,10 +69,14 @@ def share(pictures: int, work: Callable[[int, int], Done], least: int = SHARE) -
         _changed.notify_all()
     for part in offered[: threads - 1]:
         _helpers.submit(part.take)
-    results = [work(*mine)]
-    for part in offered:
-        part.take()
-        results.append(part.done.result())
+    try:
+        results = [work(*mine)]
+        for part in offered:
+            part.take()
+            results.append(part.done.result())
+    finally:
+        for part in offered:
+            part.withdraw()  # after a failure nobody waits for the others
     return results
 
 

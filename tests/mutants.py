@@ -626,8 +626,8 @@ MUTANTS = (
     Mutant(
         "a part of the work is done twice",
         "perception/sharing.py",
-        "            if self not in _offers:\n                return\n            _offers.remove(self)",
-        "            pass",
+        "        if not self.withdraw():\n            return\n",
+        "",
         "perception/test_sharing.py::test_every_part_is_done_once",
     ),
     Mutant(

@@ -104,3 +104,12 @@ def test_a_head_learns_returns_of_any_size(size: float) -> None:
         torch.autograd.backward(head.loss(head(torch.eye(2)[which]), returns))
         optimizer.step()
     assert head.mean(head(torch.eye(2))).tolist() == pytest.approx([2.0 * size, 20.0 * size], rel=0.05)
+
+
+def test_values_are_not_rounded() -> None:
+    """Whatever the number format of the run."""
+    head, logits = scaled(3.0), torch.randn(50, ATOMS)
+    expected = head.mean(logits)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert head.mean(logits).dtype == torch.float32
+        assert torch.equal(head.mean(logits), expected)

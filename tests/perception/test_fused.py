@@ -256,15 +256,17 @@ def test_networks_that_have_no_fused_pass_go_on_as_they_were() -> None:
 
 
 def test_where_there_is_no_fused_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert fusible([nn.Conv2d(1, 16, 3)])
+    two = [nn.Conv2d(1, 16, 3), nn.Conv2d(16, 16, 3)]
+    assert fusible(two)
+    assert not fusible(two[:1])
     assert not fusible([nn.Conv2d(1, 16, 3), nn.Conv2d(16, 24, 3)])  # no whole vectors of channels
-    assert not fusible([nn.Conv2d(1, 16, 3).double()])
-    assert not fusible([nn.Conv2d(1, 16, 3, device="meta")])
+    assert not fusible([two[0], nn.Conv2d(16, 16, 3).double()])
+    assert not fusible([two[0], nn.Conv2d(16, 16, 3, device="meta")])
     for features, sensible in (("+sse2,-fma", False), ("+avx,+fma", True), ("+neon", True)):
         monkeypatch.setattr(contraction, "_features", features.split(",").copy)
-        assert fusible([nn.Conv2d(1, 16, 3)]) == sensible
+        assert fusible(two) == sensible
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
-    assert not fusible([nn.Conv2d(1, 16, 3)])
+    assert not fusible(two)
 
 
 def test_a_step_takes_nothing_else_for_its_numbers() -> None:
