@@ -1,6 +1,5 @@
 """Convolutions picture by picture, held against NumPy's sums and torch's own convolutions."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numba
@@ -84,14 +83,6 @@ CASES = [
     (3, 40, 43, [(32, 7, 3), (16, 2, 3), (16, 1, 1)]),
     (1, 30, 9, [(16, 6, 2), (16, 2, 1), (32, 1, 5)]),  # in the end three positions, one above the other
 ]
-
-
-@pytest.fixture
-def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("case", CASES)

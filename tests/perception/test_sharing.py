@@ -1,22 +1,11 @@
 """Work in parts: how it is cut, who does it, and what becomes of failures."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import Future
 
 import pytest
-import torch
 
 from perception.sharing import crew, help_until, share
-
-
-@pytest.fixture
-def threads(request: pytest.FixtureRequest) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield
-    torch.set_num_threads(before)
-
 
 three = pytest.mark.parametrize("threads", [3], indirect=True)
 
