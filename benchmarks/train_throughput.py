@@ -2,15 +2,15 @@
 
     python -m benchmarks.train_throughput --json
 
-Both learn wingbeat/FlappyBird-v0 with the same encoder, optimizer, number of games, rollout, minibatch, epochs
-and threads, each repeat in a fresh process, in turn. Stable-Baselines3 gets the games as its users would make
-them (make_vec_env and VecFrameStack) and computes in fp32, the only format it has on a CPU; ours is
-measured in fp32 too, and in bf16. It is measured twice: as it comes, with torch computing the network in torch's own
-way; and with Wingbeat's convolutions and what Wingbeat's commands tell OpenMP, which it gets in train.py sb3-ppo.
-DQN is the plain one with n-step returns, all that both have, and one gradient
-step of as many transitions follows as many steps in both. The share of the FLOP limit is: FLOP of
-one step (network passes while playing and learning) times steps a second, over the FLOP/s that a large
-matrix product in the same format reaches on this machine.
+Both learn wingbeat/FlappyBird-v0 with the same encoder, optimizer, number of games, rollout, minibatch, epochs and
+threads, each repeat in a fresh process, in turn. Stable-Baselines3 gets the games as its users would make them
+(make_vec_env and VecFrameStack) and computes in fp32, the only format it has on a CPU; ours is measured in fp32 too,
+and in bf16 where the CPU has instructions for it. Stable-Baselines3 is measured twice: as it comes, with torch
+computing the network in torch's own way; and with Wingbeat's convolutions and what Wingbeat's commands tell OpenMP,
+which it gets in train.py sb3-ppo. DQN is the plain one with n-step returns, all that both have, and one gradient step
+of as many transitions follows as many steps in both. The share of the FLOP limit is: FLOP of one step (network passes
+while playing and learning) times steps a second, over the FLOP/s that a large matrix product in the same format reaches
+on this machine.
 """
 
 import json
@@ -194,7 +194,10 @@ def _measure_here(settings: Settings) -> None:
 
 def measure(algorithm: Algorithm, settings: Settings) -> dict[str, Any]:
     """Run all contestants with one algorithm in turn, each in a fresh process."""
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS}
+    from agents.device import sensible_formats
+
+    formats = sensible_formats(torch.device("cpu"))
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in CONTESTANTS if name.split()[1] in formats}
     for _ in range(settings.repeats):
         for name, results in found.items():
             flags = [f"--contestant={name}", f"--seconds={settings.seconds}", f"--threads={settings.threads}"]
