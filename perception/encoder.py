@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from perception.centering import centered
 from perception.contraction import LANES
-from perception.fused import Fixed, fusible, rectified_convolutions
+from perception.fixed import Fixed
+from perception.fused import fusible, rectified_convolutions
 from perception.stacks import Stacks
 
 STATES = ("mlp",)  # networks for states; all others are for pixels

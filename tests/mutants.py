@@ -569,7 +569,7 @@ MUTANTS = (
     ),
     Mutant(
         "a fused pass sees the first frame in place of every one",
-        "perception/fused.py",
+        "perception/convolution.py",
         "(stack[frame] * height + y)",
         "(stack[0] * height + y)",
         "perception/test_fused.py::test_convolutions_are_torchs",
@@ -597,7 +597,7 @@ MUTANTS = (
     ),
     Mutant(
         "a fused ReLU lets every gradient pass",
-        "perception/fused.py",
+        "perception/convolution.py",
         "np.float32(0) if out[j] <= 0 else gradient[j]",
         "gradient[j]",
         "perception/test_fused.py::test_convolutions_are_torchs",
@@ -611,7 +611,7 @@ MUTANTS = (
     ),
     Mutant(
         "a fused pass keeps gradients where kernels overlap, and does not sum them",
-        "perception/fused.py",
+        "perception/convolution.py",
         "n - 1, inputs, to, gradient",
         "n - 1, np.zeros_like(inputs), to, gradient",
         "perception/test_fused.py::test_convolutions_are_torchs",
