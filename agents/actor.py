@@ -90,8 +90,8 @@ class Actor:
         rollout.begin(self.rollout)
         for t in range(rollout.steps):
             info = rollout.add(t, choose(rollout, t))
-            over = rollout.terminated[t] | rollout.truncated[t]
-            self.episodes.add(info, over.numpy())
+            over = rollout.over(t)
+            self.episodes.add(info, over)
             self.leaning.renew(over)
         self.rollout, self._next = rollout, self.rollout
         self.steps += rollout.steps * self.config.num_envs
@@ -106,10 +106,11 @@ class Actor:
         Raises:
             UserError: if logits are not finite.
         """
-        logits, games = logits.cpu() + self.lean, len(logits)
+        games, leaning = len(logits), np.float32(self.exploring)
         chances = torch.rand(games, generator=self.generator)
         actions, log_probs = torch.empty(games, dtype=torch.int64), torch.empty(games)
-        if not _draw(*(x.numpy() for x in (logits, chances, actions, log_probs))):
+        given = logits.cpu().numpy(), self.leaning.offsets.numpy()
+        if not _draw(*given, leaning, chances.numpy(), actions.numpy(), log_probs.numpy()):
             raise UserError("training has diverged: the policy is NaN or infinite; try a smaller --learning-rate")
         return actions, log_probs
 
@@ -141,25 +142,32 @@ class Actor:
 @compiled
 def _draw(
     logits: NDArray[np.float32],
+    offsets: NDArray[np.float32],
+    leaning: np.float32,
     chances: NDArray[np.float32],
     actions: NDArray[np.int64],
     log_probs: NDArray[np.float32],
 ) -> bool:
-    """Draw from each row's softmax by a number from 0 to below 1: the action with which the sum comes to exceed it.
+    """Draw by a number from 0 to below 1 from each row's softmax: the action with which the sum comes to exceed it.
 
-    Returns False if logits are not finite. As a dozen of torch's operations it would hold up who learns meanwhile.
+    The row is logits + leaning offsets. Returns False if it is not finite. As a dozen of torch's operations it would
+    hold up who learns meanwhile.
     """
+    actions_each = logits.shape[1]
+    row = np.empty(actions_each, np.float32)
     for i in range(len(logits)):
-        highest, total = logits[i, 0], 0.0
-        for a in range(logits.shape[1]):
-            if not math.isfinite(logits[i, a]):
+        for a in range(actions_each):
+            row[a] = logits[i, a] + leaning * offsets[i, a]
+            if not math.isfinite(row[a]):
                 return False
-            highest = max(highest, logits[i, a])
-        for a in range(logits.shape[1]):
-            total += math.exp(logits[i, a] - highest)
+        highest, total = row[0], 0.0
+        for a in range(actions_each):
+            highest = max(highest, row[a])
+        for a in range(actions_each):
+            total += math.exp(row[a] - highest)
         left = chances[i] * total
-        for a in range(logits.shape[1]):
-            log_prob = logits[i, a] - highest
+        for a in range(actions_each):
+            log_prob = row[a] - highest
             left -= math.exp(log_prob)
             if left < 0:  # sooner or later: a chance is at most 1 - 2^-24, and rounding far less
                 break

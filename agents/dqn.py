@@ -359,7 +359,7 @@ class DQN:
             actions = np.where(greedy, q.argmax(-1).cpu().numpy(), actions)
         info, ended = self.replay.add(actions)
         self.episodes.add(info, ended)
-        self.leaning.renew(torch.from_numpy(ended))
+        self.leaning.renew(ended)
         if self.noise is not None and ended.any():
             self.noise[torch.from_numpy(ended)] = self._draw_noise(int(ended.sum()))
         self.steps += games

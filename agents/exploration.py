@@ -1,6 +1,8 @@
 """Exploration by leaning: every game, for a whole episode, prefers actions of its own."""
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -25,12 +27,12 @@ class Leaning:
         self._scale, self._generator = scale, generator
         self.offsets = scale * torch.randn(games, actions, generator=generator)
 
-    def renew(self, ended: Tensor) -> None:
+    def renew(self, ended: NDArray[np.bool_]) -> None:
         """Draw new offsets for the games whose episodes have just ended; ended: bool [games]."""
         if ended.any():
             shape = (int(ended.sum()), self.offsets.shape[1])
             new = self._scale * torch.randn(shape, generator=self._generator)
-            self.offsets.numpy()[ended.numpy()] = new.numpy()
+            self.offsets.numpy()[ended] = new.numpy()
 
     def actions(self) -> Tensor:
         """Draw an action for every game from its leaning alone, int64 [games]."""

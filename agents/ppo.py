@@ -89,7 +89,7 @@ class PPO(OnPolicy):
         """
         seen: list[Tensor] = []
         log_probs: list[Tensor] = []
-        features: list[Tensor] = []
+        features: list[Tensor] | None = [] if self.playing.encoder.frozen else None
 
         def choose(rollout: Rollout, t: int) -> Tensor:
             seen.append(self._see(rollout, t, features))
@@ -123,14 +123,14 @@ class PPO(OnPolicy):
         errors, wanted = (x[rollout.valid].var(correction=0) for x in (returns - values[:-1], returns))
         return steps, {"train/explained_variance": 1 - float(errors / wanted), "train/learning_rate": rate}
 
-    def _see(self, rollout: Rollout, t: int, kept: list[Tensor]) -> Tensor:
+    def _see(self, rollout: Rollout, t: int, kept: list[Tensor] | None) -> Tensor:
         """What the heads see, [games, width], of all games at step t while they are played.
 
-        Features of a frozen encoder are kept: added to the list.
+        Features are added to those kept, if they are worth keeping.
         """
         encoder = self.playing.encoder
         features = encoder.features(rollout.at(t))
-        if encoder.frozen:
+        if kept is not None:
             kept.append(features)
         seen: Tensor = encoder.read(features)
         return seen

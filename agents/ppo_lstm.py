@@ -59,7 +59,7 @@ class PPOLSTM(PPO):
         before, self.memory = self.memory, self._recalled.cpu()
         return Played(rollout, {**notes, "memory": before})
 
-    def _see(self, rollout: Rollout, t: int, kept: list[Tensor]) -> Tensor:
+    def _see(self, rollout: Rollout, t: int, kept: list[Tensor] | None) -> Tensor:
         """Recall and remember; the last observation is looked at again when the next rollout begins with it."""
         first = rollout.first[t : t + 1]
         seen: Tensor

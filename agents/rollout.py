@@ -51,9 +51,10 @@ class Rollout:
         self.terminated = torch.zeros(steps, n, dtype=torch.bool)
         self.truncated = torch.zeros(steps, n, dtype=torch.bool)
         self.valid = torch.zeros(steps, n, dtype=torch.bool)
-        self._back = np.arange(frames - 1, -1, -1)
+        self._pictures, self._back = self._frames.flatten(0, 1), np.arange(frames - 1, -1, -1)
         # What is noted at every step is soonest noted by NumPy, in the same memory.
         self._notes = [x.numpy() for x in (self.rewards, self.terminated, self.truncated, self.valid, self._age)]
+        self._room = self._frames.unsqueeze(2).numpy() if device.type == "cpu" else None
 
     def start(self, seed: int) -> None:
         """Reset all games; their first frames are where the next rollout begins."""
@@ -102,10 +103,7 @@ class Rollout:
 
     def stacks(self, index: Tensor) -> Stacks:
         """Tell which frames these are, for whoever need not have them gathered."""
-        n, age = self._frames.shape[1], self._notes[-1]
-        newest = index.numpy() + self._history * n
-        back = np.minimum(self._back, age.reshape(-1)[newest][:, None])  # [batch, frames]
-        return Stacks(self._frames.flatten(0, 1), newest[:, None] - back * n)
+        return self._stacks(index.numpy() + self._history * self._frames.shape[1])
 
     @property
     def first(self) -> Tensor:
@@ -115,7 +113,13 @@ class Rollout:
     def at(self, t: int) -> Stacks:
         """Tell the stacks of all games at step t."""
         n = self._frames.shape[1]
-        return self.stacks(torch.arange(t * n, (t + 1) * n))
+        return self._stacks(np.arange(n) + (self._history + t) * n)
+
+    def over(self, t: int) -> NDArray[np.bool_]:
+        """Tell whose episode ended at step t, bool [games]."""
+        _, terminated, truncated, *_ = self._notes
+        ended: NDArray[np.bool_] = terminated[t] | truncated[t]
+        return ended
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return what the next rollout begins with."""
@@ -146,11 +150,15 @@ class Rollout:
         names = ("actions", "rewards", "terminated", "truncated", "valid")
         return {"frames": self._frames, "age": self._age, **{name: getattr(self, name) for name in names}}
 
+    def _stacks(self, newest: NDArray[np.int64]) -> Stacks:
+        """Tell the stacks that these flat slots are the newest frames of."""
+        n, age = self._frames.shape[1], self._notes[-1]
+        back = np.minimum(self._back, age.reshape(-1)[newest][:, None])  # [batch, frames]
+        return Stacks(self._pictures, newest[:, None] - back * n)
+
     def _slot(self, t: int) -> NDArray[np.uint8]:
         """Where the games draw: the slot itself, or pinned memory on its way to the GPU."""
-        if self.device.type == "cpu":
-            return self._frames[self._history + t].unsqueeze(1).numpy()
-        return self._host.numpy()
+        return self._host.numpy() if self._room is None else self._room[self._history + t]
 
     def _store(self, t: int) -> None:
         if self.device.type != "cpu":
@@ -166,6 +174,8 @@ class Episodes:
 
     def add(self, info: dict[str, Any], over: NDArray[np.bool_]) -> None:
         """Note the scores of the games that have just ended; over: bool [games]."""
+        if not over.any():
+            return
         ended = np.asarray(info["score"])[over]
         self._scores = np.concatenate([self._scores, ended])[len(ended) :]
 

@@ -52,7 +52,7 @@ class NoisyPolicy:
 
     def __call__(self, stacks: NDArray[np.uint8], first: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Choose actions; see `perception.recording.RecordingPolicy`."""
-        self._leaning.renew(torch.from_numpy(first))
+        self._leaning.renew(first)
         actions = self._leaning.actions()
         if self._policy is not None:
             chance = torch.rand(len(stacks), generator=self._generator) < self._share

@@ -107,9 +107,9 @@ class Encoder(nn.Module):
                 f"not {observations.dtype} {list(observations.shape)}"
             )
         body = self.body
-        if self._fused(body):
-            stacks = Stacks.of(observations) if isinstance(observations, Tensor) else observations
-            return body.fused(stacks, self.mean, self.scale) if self._fixed is None else self._fixed(stacks)
+        look = self._fixed or (partial(body.fused, mean=self.mean, scale=self.scale) if self._fused(body) else None)
+        if look is not None:
+            return look(Stacks.of(observations) if isinstance(observations, Tensor) else observations)
         gathered = observations if isinstance(observations, Tensor) else observations.gathered()
         features: Tensor = body(self.centered(gathered))
         return features
