@@ -634,7 +634,14 @@ MUTANTS = (
         "an action's log probability is of the one before",
         "agents/actor.py",
         "log_probs[i] = a, log_prob - math.log(total)",
-        "log_probs[i] = a, logits[i, max(a - 1, 0)] - highest - math.log(total)",
+        "log_probs[i] = a, row[max(a - 1, 0)] - highest - math.log(total)",
+        "agents/test_actor.py::test_actions_are_drawn_from_the_softmax",
+    ),
+    Mutant(
+        "games lean as much at the end of exploration as at its beginning",
+        "agents/actor.py",
+        "leaning * offsets[i, a]",
+        "offsets[i, a]",
         "agents/test_actor.py::test_actions_are_drawn_from_the_softmax",
     ),
     Mutant(

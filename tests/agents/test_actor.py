@@ -11,12 +11,16 @@ from tests.agents.games import CATCH
 
 
 def test_actions_are_drawn_from_the_softmax() -> None:
-    """By NumPy: the first whose cumulated probability is more than the chance; and its log probability."""
+    """By NumPy: the first whose cumulated probability is more than the chance; and its log probability.
+
+    The softmax is of what the network says and a quarter of what a game leans to.
+    """
     rng = np.random.default_rng(0)
     logits = np.concatenate([rng.normal(0, 3, (4000, 5)), [[0.0, 0, 0, 0, -200], [500, 0, 0, 0, 0]]]).astype(np.float32)
     chances = np.concatenate([rng.random(4000), [1 - 2**-24, 1 - 2**-24]]).astype(np.float32)
     actions, log_probs = np.empty(len(logits), np.int64), np.empty(len(logits), np.float32)
-    assert _draw(logits, chances, actions, log_probs)
+    offsets = rng.integers(-8, 9, logits.shape).astype(np.float32)
+    assert _draw(logits - offsets / 4, offsets, np.float32(1 / 4), chances, actions, log_probs)
     shifted = logits.astype(np.float64) - logits.max(-1, keepdims=True)
     p = np.exp(shifted) / np.exp(shifted).sum(-1, keepdims=True)
     expected = (p.cumsum(-1) > chances[:, None]).argmax(-1)
