@@ -88,8 +88,8 @@ TASKS = {
         own={
             "ppo": ALIKE,
             "ppo-lstm": ALIKE,
-            "a2c": "--exploration=0 --gamma=0.99 --final-gamma=0.99 --gae-lambda=0.95 --learning-rate=3e-3 "
-            "--muon-rate=0 --entropy-coef=0.01 --total-steps=400000",
+            "a2c": f"--exploration=0 {GROWING} --gae-lambda=0.98 --rollout-steps=128 --learning-rate=3e-3 "
+            "--muon-rate=6e-3 --total-steps=300000",
             "reinforce": f"--exploration=0 {GROWING} --rollout-steps=128 --learning-rate=3e-3 --muon-rate=6e-3 "
             "--total-steps=500000",
             "dqn": "--exploration=0 --exploration-steps=10000 --gamma=0.99 --num-envs=4 --batch-size=128 "
