@@ -89,7 +89,7 @@ TASKS = {
             "ppo": ALIKE,
             "ppo-lstm": ALIKE,
             "a2c": f"--exploration=0 {GROWING} --gae-lambda=0.98 --rollout-steps=128 --learning-rate=3e-3 "
-            "--muon-rate=6e-3 --total-steps=300000",
+            "--muon-rate=6e-3 --total-steps=500000",
             "reinforce": f"--exploration=0 {GROWING} --rollout-steps=128 --learning-rate=3e-3 --muon-rate=6e-3 "
             "--total-steps=500000",
             "dqn": "--exploration=0 --exploration-steps=10000 --gamma=0.99 --num-envs=4 --batch-size=128 "
