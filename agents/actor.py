@@ -68,7 +68,8 @@ class Actor:
     @property
     def exploring(self) -> float:
         """What is left of exploration, 1 to 0."""
-        return max(0.0, 1 - self.steps / max(1, self.config.exploration_steps))
+        steps = self.config.exploration_steps
+        return max(0.0, 1 - self.steps / steps) if steps else 0.0
 
     @property
     def lean(self) -> Tensor:
@@ -92,7 +93,7 @@ class Actor:
             info = rollout.add(t, choose(rollout, t))
             over = rollout.over(t)
             self.episodes.add(info, over)
-            self.leaning.renew(over)
+            self.leaning.renew(over | info["interrupted"] if "interrupted" in info else over)
         self.rollout, self._next = rollout, self.rollout
         self.steps += rollout.steps * self.config.num_envs
         return rollout

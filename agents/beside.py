@@ -31,11 +31,12 @@ def beside(play: Callable[[], Played], steps: Sequence[Callable[[], Noted]]) -> 
         (what `play` returned, what each step returned).
 
     Raises:
-        Exception: what `play` or a step raised, after the other has come to its end.
+        Exception: what `play` or a step raised. If `play` did, all steps have been taken nevertheless.
     """
     threads = torch.get_num_threads()
     if threads == 1 or not steps:
-        return play(), [step() for step in steps]
+        noted = [step() for step in steps]  # first, so that these have been taken in any case if playing fails
+        return play(), noted
 
     playing: Future[Played] = Future()
 

@@ -359,6 +359,7 @@ class DQN:
             actions = np.where(greedy, q.argmax(-1).cpu().numpy(), actions)
         info, ended = self.replay.add(actions)
         self.episodes.add(info, ended)
+        ended = ended | info["interrupted"] if "interrupted" in info else ended
         self.leaning.renew(ended)
         if self.noise is not None and ended.any():
             self.noise[torch.from_numpy(ended)] = self._draw_noise(int(ended.sum()))
@@ -368,7 +369,7 @@ class DQN:
         """The gradient steps due for the next `_ahead` steps of the games; all that is random has been drawn."""
         config, progress = self.config, min(self.steps / self.total_steps, 1.0)
         seen = self.replay.now * config.num_envs  # fewer than `steps` if the replay began empty at a resume
-        if seen < config.learning_starts or not len(self.replay):
+        if seen < config.learning_starts or not self.replay.drawable():
             return []
         if not self._fitted:
             self._fit_normalization()

@@ -13,6 +13,7 @@ from agents.actor import Actor
 from agents.beside import beside
 from agents.learner import Learner, mean_logs
 from agents.rollout import Rollout
+from envs.guest import EnvFailure
 from experiment.checkpoint import nest, part
 from perception import Encoder
 
@@ -102,15 +103,28 @@ class OnPolicy(ABC):
     @property
     def steps(self) -> int:
         """Decisions learned from so far, over all games."""
-        return self.actor.steps - self.played.rollout.actions.numel()
+        waiting = self.played.rollout
+        return self.actor.steps - waiting.actions.numel() * bool(waiting.valid.any())
 
     def iterate(self) -> dict[str, float]:
-        """Learn from the last rollout and play the next one; returns what is worth logging."""
-        steps, logs = self.learn(*self.played)
+        """Learn from the last rollout and play the next one; returns what is worth logging.
+
+        A rollout without a single transition, as of an environment that always fails, is not learned from.
+
+        Raises:
+            EnvFailure: if an environment fails while it is played. The last rollout has been learned from, and counts
+                for nothing when the run goes on.
+        """
+        rollout = self.played.rollout
+        steps, logs = self.learn(*self.played) if rollout.valid.any() else ([], {})
         before = len(steps) - math.ceil(len(steps) / self.passes / 2)
         noted = [step() for step in steps[:before]]
         self.learner.lend(self.playing)
-        self.played, later = beside(self._play, steps[before:])
+        try:
+            self.played, later = beside(self._play, steps[before:])
+        except EnvFailure:
+            rollout.valid[:] = False
+            raise
         return mean_logs(noted + later) | logs | {"train/score": self.actor.episodes.mean}
 
     def _play(self) -> Played:

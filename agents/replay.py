@@ -173,8 +173,16 @@ class Replay:
         """Gather the observations of all games now, as in `Batch`."""
         return self.observations(self._of_all(self.now % self.slots))
 
+    def drawable(self) -> bool:
+        """Whether there is a transition to draw. An environment that fails at every step leaves none."""
+        times = range(self.now - self.n_step - 1, self._oldest - 1, -1)
+        return any(self._steps["valid"][time % self.slots].any() for time in times)
+
     def draw(self, batch: int, rng: np.random.Generator, beta: float = 1.0) -> Drawn:
-        """Draw transitions, uniformly or by priority; beta is how far importance weights correct for that."""
+        """Draw transitions, uniformly or by priority; beta is how far importance weights correct for that.
+
+        There must be one, see `drawable`.
+        """
         oldest, steps = self._oldest, len(self) // self.games  # the last ones wait until their n steps are complete
         index = np.empty(0, np.int64)
         while len(index) < batch:

@@ -22,7 +22,7 @@ from envs.screen import Screen
 from envs.vector import check_actions
 from envs.worker import RESET, REST, Plan
 
-PATIENCE = 3  # tries in a row to begin again after a failure
+PATIENCE = 3  # failures in a row, with no step between them, after each of which it may begin again
 SYNC_SECONDS = 250e-6  # what it costs to hand a step to other processes and take the results back
 
 
@@ -126,6 +126,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         self.resting = np.zeros(num_envs, np.bool_)
         self._scores = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, np.int64)  # steps of the episodes so far
+        self._failures = np.zeros(num_envs, np.int64)  # since the last step that went well
         self._seeds: list[int | None] = [None] * num_envs
         # The seed, and episodes begun since: what new seeds are made of after a resume or a failure.
         self._begun = np.zeros(2, np.int64)
@@ -179,7 +180,9 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         for failure in failures:
             interrupted |= self._begin_again(failure, out, results)
         info = {"interrupted": interrupted} if failures else {}
-        self._lengths += ~(over | resting | interrupted)
+        stepped = ~(over | resting | interrupted)
+        self._lengths += stepped
+        self._failures[stepped] = 0
         self._scores += results.rewards
         rewards, terminated, truncated = results.rewards, results.terminated, results.truncated
         if self._cap is not None:
@@ -203,9 +206,8 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
             EnvFailure: if that is not wanted, or fails again and again.
         """
         lost, last = failure.lost, failure
-        for _ in range(PATIENCE):
-            if self.hosting.on_error == "stop":
-                break
+        self._failures[last.env] += 1
+        while self.hosting.on_error == "restart" and self._failures[last.env] <= PATIENCE:
             log.warning("%s%s; it is made anew and begins again", last.traceback, self._words(last))
             problem = self.host.renew(last)
             if problem is None:
@@ -220,8 +222,10 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
                     results.rewards[i], results.terminated[i], results.truncated[i] = 0.0, False, False
                 return np.isin(np.arange(self.num_envs), lost)
             last = problem
+            self._failures[last.env] += 1
         self.close()
-        again = "" if last is failure else f" It failed {PATIENCE + 1} times in a row."
+        times = self._failures[last.env]
+        again = "" if times == 1 else f" It failed {times} times in a row."
         raise EnvFailure(self._words(last) + again, last.traceback)
 
     def _words(self, failure: Failure) -> str:

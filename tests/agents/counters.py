@@ -20,20 +20,23 @@ class Counters:
     Attributes:
         seen: at every time, (episode, step) that each game showed.
         actions, rewards, ends, real: of every step, one entry a game. `ends` is "", "terminated" or "truncated";
-            `real` is False where the step only reset the game.
+            `real` is False where the step only reset the game, or where the game was lost and began anew. The step
+            before one that was lost is "truncated", once this is known.
 
     Args:
         games: how many.
         seed: of lengths, ends and rewards.
         longest: longest episode in steps.
         hot: if given, the reward is 1 for the step from this one, else 0.
+        lost: share of steps at which a game is lost, as info's `interrupted` says.
     """
 
-    def __init__(self, games: int, seed: int = 0, longest: int = 6, hot: int | None = None) -> None:
-        self.num_envs, self.seed, self.longest, self.hot = games, seed, longest, hot
+    def __init__(self, games: int, seed: int = 0, longest: int = 6, hot: int | None = None, lost: float = 0.0) -> None:
+        self.num_envs, self.seed, self.longest, self.hot, self.lost = games, seed, longest, hot, lost
         self.single_observation_space = spaces.Box(0, 255, (1, 2, 2), np.uint8)
         self.single_action_space = spaces.Discrete(4)
         self.now = np.zeros((games, 3), np.int64)  # episode, step, whether it is over
+        self.lost_now = np.zeros(games, np.bool_)  # at the last step
         self.seen: list[list[tuple[int, int]]] = []
         self.actions: list[list[int]] = []
         self.rewards: list[list[float]] = []
@@ -47,10 +50,13 @@ class Counters:
 
     def step(self, actions: NDArray[np.int64], out: NDArray[np.uint8]) -> tuple[Any, ...]:
         rewards, ends, real = np.zeros(self.num_envs), [""] * self.num_envs, []
+        lost = self.lost_now = np.random.default_rng([self.seed, len(self.ends)]).random(self.num_envs) < self.lost
         for game in range(self.num_envs):
             episode, step, over = self.now[game].tolist()
-            real.append(not over)
-            if over:
+            real.append(not (over or lost[game]))
+            if lost[game] and not over and self.ends:
+                self.ends[-1][game] = "truncated"
+            if over or lost[game]:
                 self.now[game] = episode + 1, 0, 0
                 continue
             length, end = self.plan(game, episode)
@@ -63,7 +69,7 @@ class Counters:
         self.real.append(real)
         observations, info = self._show(out)
         terminated, truncated = (np.array([end == kind for end in ends]) for kind in ("terminated", "truncated"))
-        return observations, rewards, terminated, truncated, info
+        return observations, rewards, terminated, truncated, info | ({"interrupted": lost} if lost.any() else {})
 
     def plan(self, game: int, episode: int) -> tuple[int, str]:
         """An episode's length and how it ends."""

@@ -1,12 +1,16 @@
-"""How an actor draws actions."""
+"""How an actor draws actions, and what it leans to."""
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from agents.actor import Actor, ActorConfig, _draw
+from agents.exploration import Leaning
+from agents.rollout import Rollout
 from envs import GameVectorEnv
 from experiment.errors import UserError
+from tests.agents.counters import Counters
 from tests.agents.games import CATCH
 
 
@@ -40,3 +44,49 @@ def test_what_is_no_policy_is_noticed(wrong: float) -> None:
     logits[2, 1] = wrong
     with pytest.raises(UserError, match="training has diverged"):
         actor.draw(logits)
+
+
+def test_who_has_ended_leans_elsewhere_and_nobody_else() -> None:
+    """Offsets are normal, with the standard deviation asked for."""
+    leaning = Leaning(1000, 3, 2.0, torch.Generator().manual_seed(0))
+    drawn = [leaning.offsets.clone()]
+    ended = np.arange(1000) % 3 == 0
+    for _ in range(5):
+        leaning.renew(ended)
+        drawn.append(leaning.offsets.clone())
+        same = (drawn[-1] == drawn[-2]).numpy()
+        assert same[~ended].all()
+        assert not same[ended].any()
+    everything = torch.cat([drawn[0], *(each[torch.from_numpy(ended)] for each in drawn[1:])])
+    assert everything.mean().abs() < 0.1  # of 8,010 numbers: 4 standard errors are 0.09
+    assert everything.std() == pytest.approx(2.0, abs=0.07)
+
+
+@pytest.mark.parametrize(("steps", "wanted"), [(96, [1.0, 2 / 3, 1 / 3, 0.0, 0.0]), (0, [0.0] * 5)])
+def test_leaning_fades(steps: int, wanted: list[float]) -> None:
+    """By 32 steps a rollout."""
+    games = GameVectorEnv(CATCH, 4, size=(CATCH.height, CATCH.width))
+    config = ActorConfig(num_envs=4, rollout_steps=8, exploration_steps=steps)
+    actor = Actor(games, 1, config, 0, torch.device("cpu"))
+    for expected in wanted:
+        assert actor.exploring == pytest.approx(expected)
+        assert torch.equal(actor.lean, actor.exploring * actor.leaning.offsets)
+        actor.play(lambda rollout, t: torch.zeros(4, dtype=torch.int64))
+
+
+def test_a_game_that_is_lost_leans_elsewhere_in_its_next_episode() -> None:
+    envs = Counters(50, longest=9, lost=0.1)
+    actor = Actor(envs, 1, ActorConfig(num_envs=50), 0, torch.device("cpu"))
+    before, lost = actor.leaning.offsets.clone(), 0
+
+    def choose(rollout: Rollout, t: int) -> Tensor:
+        nonlocal before, lost
+        if t:
+            ended = np.array(envs.ends[-1]) != ""
+            assert ((actor.leaning.offsets != before).any(-1).numpy() == (ended | envs.lost_now)).all()
+            lost += int((envs.lost_now & ~ended).sum())
+        before = actor.leaning.offsets.clone()
+        return torch.zeros(50, dtype=torch.int64)
+
+    actor.play(choose)
+    assert lost > 50

@@ -63,10 +63,10 @@ def test_the_other_comes_to_its_end_when_one_fails(threads: int) -> None:
 
     with pytest.raises(ZeroDivisionError):
         beside(fail, [lambda: done.append("learned")])
-    assert done == ([] if threads == 1 else ["learned"])
+    assert done == ["learned"]
     with pytest.raises(ZeroDivisionError):
         beside(lambda: done.append("played"), [fail])
-    assert done[-1] == "played"
+    assert done[1:] == ([] if threads == 1 else ["played"])
     assert torch.get_num_threads() == threads
 
 

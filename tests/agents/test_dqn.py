@@ -353,3 +353,120 @@ def test_the_pictures_normalisation_is_fitted_whenever_a_run_is_resumed() -> Non
     for _ in range(3):
         agent.iterate()
     assert torch.equal(agent.learner.network.encoder.mean, mean)  # the weights have learned with it
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+def test_who_explores_no_more_does_what_is_worth_most(noisy: bool) -> None:
+    """With noise it is what each game's own noise makes of it."""
+    agent = make_tiny(
+        DQN,
+        CONFIG,
+        CATCH,
+        num_envs=8,
+        learning_starts=8,
+        exploration_steps=1,
+        epsilon=0.0,
+        noisy=noisy,
+        replay_ratio=1e-3,
+    )
+    torch.nn.init.normal_(agent.playing.advantage.weight)
+    agent._play_step()
+    agent._play_step()
+    with torch.no_grad():  # so that no action is worth most everywhere
+        agent.playing.advantage.bias -= agent.playing(agent.replay.newest(), None)[0].mean(0)
+    done, wanted, plain = [], [], []
+    for _ in range(12):
+        seen = agent.replay.newest()
+        with torch.no_grad():
+            wanted.append(agent.playing(seen, agent.noise)[0].argmax(-1).tolist())
+            plain.append(agent.playing(seen, None)[0].argmax(-1).tolist())
+        agent._play_step()
+        done.append(agent.replay._steps["action"][agent.replay.now - 1].tolist())
+    assert done == wanted
+    assert (wanted != plain) == noisy
+    assert {action for actions in done for action in actions} == {0, 1, 2}
+
+
+def test_a_game_that_is_lost_gets_new_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = flappy(learning_starts=10_000, noisy=True)
+    ended, lost = np.array([True, False, False, False]), np.array([False, False, True, False])
+    add = agent.replay.add
+
+    def interrupted(actions: Any) -> Any:
+        return add(actions)[0] | {"interrupted": lost}, ended
+
+    monkeypatch.setattr(agent.replay, "add", interrupted)
+    noise, offsets = agent.noise.clone(), agent.leaning.offsets.clone()
+    agent._play_step()
+    assert (agent.noise != noise).any(-1).tolist() == [True, False, True, False]
+    assert (agent.leaning.offsets != offsets).any(-1).tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("distributional", [False, True])
+@pytest.mark.parametrize("double", [False, True])
+def test_a_gradient_step_asks_the_right_networks(
+    double: bool, distributional: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values of what follows are the target network's. Which action they are of, the learning one says, if double."""
+    agent = make_tiny(
+        DQN, CONFIG, CATCH, learning_starts=10_000, double=double, distributional=distributional, quantiles=5
+    )
+    for _ in range(2):
+        agent.iterate()
+    online, target = agent.learner.network, agent.learner.average
+    for network in (online, target):
+        torch.nn.init.normal_(network.advantage.weight)
+    drawn = agent.replay.draw(32, agent.rng)
+    drawn = drawn._replace(weights=agent.rng.random(32).astype(np.float32))
+    batch = agent.replay.gather(drawn)
+    with torch.no_grad():
+        (now, now_spread), (later, later_spread) = online(batch.observations), target(batch.next_observations)
+        choice = (online(batch.next_observations)[0] if double else later).argmax(-1)
+    rows = torch.arange(32)
+    if distributional:
+        targets = batch.returns[:, None] + batch.discounts[:, None] * later_spread[rows, choice]
+        loss, errors = quantile_loss(now_spread, batch.actions, targets, batch.weights)
+    else:
+        targets = batch.returns + batch.discounts * later[rows, choice]
+        loss, errors = q_loss(now, batch.actions, targets, batch.weights)
+    stepped: list[float] = []
+    monkeypatch.setattr(agent.learner, "step", lambda loss: stepped.append(loss.item()))
+    learned = agent._gradient_step(drawn, [None] * 3)
+    assert stepped == pytest.approx([loss.item()], rel=1e-5)
+    torch.testing.assert_close(learned.errors, errors, atol=1e-5, rtol=1e-5)
+    assert batch.weights.std() > 0.1
+    assert (choice != later.argmax(-1)).any() == double
+
+
+def test_priorities_follow_from_the_errors_of_each_gradient_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And importance weights from a beta that rises to 1 over the run."""
+    agent = make_tiny(DQN, CONFIG, CATCH, total_steps=1280, learning_starts=64, prioritized=0.6, importance=0.4)
+    learned: list[Any] = []
+    updated: list[Any] = []
+    betas: list[float] = []
+    step, update, draw = agent._gradient_step, agent.replay.update_priorities, agent.replay.draw
+
+    def noted_step(*args: Any) -> Any:
+        learned.append(step(*args))
+        return learned[-1]
+
+    def noted_update(slots: Any, errors: Any) -> None:
+        updated.append((slots.tolist(), errors.tolist()))
+        update(slots, errors)
+
+    def noted_draw(batch: int, rng: np.random.Generator, beta: float) -> Drawn:
+        betas.append(beta)
+        return draw(batch, rng, beta)
+
+    agent.iterate()
+    monkeypatch.setattr(agent, "_gradient_step", noted_step)
+    monkeypatch.setattr(agent.replay, "update_priorities", noted_update)
+    monkeypatch.setattr(agent.replay, "draw", noted_draw)
+    begun = agent.steps
+    for _ in range(4):
+        agent.iterate()
+    assert len(updated) > 20
+    assert updated == [(slots.tolist(), errors.tolist()) for slots, errors, _ in learned]
+    assert betas == sorted(betas)
+    first, last = (0.4 + 0.6 * steps / 1280 for steps in (begun, agent.steps - 4 * agent._ahead))
+    assert (betas[0], betas[-1]) == pytest.approx((first, last))

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agents import on_policy
+from agents import a2c, on_policy, pqn, reinforce
 from agents.rollout import Rollout
 from envs import FLAPPY_BIRD
+from envs.guest import EnvFailure
 from tests.agents.games import CATCH
 from tests.agents.making import ON_POLICY, copy, make, make_tiny, same
 
@@ -189,3 +190,50 @@ def test_who_plays_has_half_a_pass_of_steps_to_come(name: str, passes: int, monk
     assert rest == 0
     assert whole >= (1 if once else 4)
     assert beside == [before.count(1)] == [math.ceil(whole / 2)]
+
+
+@every
+@pytest.mark.parametrize("threads", [1, 2])
+def test_after_a_failure_nothing_is_learned_twice(name: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment fails while the next rollout is played: the last one has been learned from, and only once."""
+    agent = tiny(name, CATCH)
+    agent.iterate()
+    learned = agent.steps
+    torch.set_num_threads(threads)
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.actor, "play", fail)
+        with pytest.raises(EnvFailure):
+            agent.iterate()
+    assert agent.steps == agent.actor.steps == learned + 4 * 16
+    resumed = tiny(name, CATCH, seed=5)
+    resumed.load_state_dict(copy(agent.state_dict()))
+    before = copy(resumed.learner.network.state_dict())
+    assert resumed.iterate().keys() == {"train/score"}
+    assert same(before, resumed.learner.network.state_dict())
+    assert resumed.steps == learned + 4 * 16
+    resumed.iterate()
+    assert not same(before, resumed.learner.network.state_dict())
+    assert resumed.steps == learned + 2 * 4 * 16
+
+
+def fail(choose: object) -> None:
+    raise EnvFailure("environment 0 failed", "")
+
+
+@pytest.mark.parametrize("name", ["a2c", "reinforce", "pqn"])
+def test_the_horizon_grows_over_the_first_quarter_of_the_run(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 10 to 1000 steps; PPO's, in whose minibatches it is not seen, is asked in test_ppo.py."""
+    agent = tiny(name, CATCH, total_steps=8 * 64, gamma=0.9, final_gamma=0.999)
+    module, estimator, at = {
+        "a2c": (a2c, "gae", 4), "pqn": (pqn, "gae", 4), "reinforce": (reinforce, "monte_carlo", 3)
+    }[name]  # fmt: skip
+    estimate, seen = getattr(module, estimator), list[float]()
+
+    def noted(*args: Any) -> Any:
+        seen.append(args[at])
+        return estimate(*args)
+
+    monkeypatch.setattr(module, estimator, noted)
+    for _ in range(4):
+        agent.iterate()
+    assert list(dict.fromkeys(seen)) == pytest.approx([0.99, 0.999])

@@ -16,6 +16,7 @@ from agents.returns import gae
 from agents.rollout import Rollout
 from envs import FLAPPY_BIRD
 from perception import EncoderSpec, make_encoder
+from tests.agents.definitions import advantages
 from tests.agents.games import CATCH
 from tests.agents.making import copy, make, make_tiny, same
 
@@ -124,3 +125,64 @@ def test_both_horizons_grow_over_the_first_quarter_of_the_run(monkeypatch: pytes
     for _ in range(4):
         agent.iterate()
     assert np.array(seen) == pytest.approx(np.array([(1 - 10**-1.5, 0.75), *[(0.99, 0.875)] * 3]))
+
+
+@pytest.mark.parametrize("max_frames", [None, 4])
+def test_a_minibatch_holds_what_belongs_together(max_frames: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of every step its action, with what probability it was drawn, its advantage and its return, by definition.
+
+    Episodes terminate, or are cut short. Values are not known to be any good: they come from random weights.
+    """
+    gamma, lam, steps, games = 0.9, 0.7, 20, 4
+    agent = make_tiny(
+        PPO, CONFIG, CATCH, max_frames=max_frames, rollout_steps=steps, exploration=0.0,
+        gamma=gamma, final_gamma=gamma, gae_lambda=lam, final_gae_lambda=lam,
+    )  # fmt: skip
+    torch.nn.init.normal_(agent.learner.network.value.linear.weight)
+    agent.learner.network.value.scale.fill_(1.0)
+    agent.learner.lend(agent.playing)
+    met: dict[int, tuple[float, ...]] = {}
+
+    def noted(_: Rollout, __: dict[str, Tensor], index: Tensor, *parts: Tensor) -> dict[str, Tensor]:
+        assert all(part.shape == index.shape for part in parts)
+        met.update(zip(index.tolist(), zip(*(part.tolist() for part in parts), strict=True), strict=True))
+        return {}
+
+    monkeypatch.setattr(agent, "_gradient_step", noted)
+    rollout, notes = agent.play()
+    with torch.no_grad():
+        logits, value_logits = agent.playing(rollout.observations(torch.arange((steps + 1) * games)))
+    values = agent.playing.value.mean(value_logits).view(steps + 1, games).numpy()
+    log_probs = logits.log_softmax(-1).view(steps + 1, games, -1)
+    for step in agent.learn(rollout, notes)[0]:
+        step()
+    flags = rollout.terminated.numpy(), rollout.truncated.numpy()
+    by_definition = advantages(rollout.rewards.numpy(), values, *flags, gamma, lam)
+    scale = np.sqrt((by_definition[rollout.valid.numpy()] ** 2).mean())
+    for t, game in rollout.valid.nonzero().tolist():
+        action = int(rollout.actions[t, game])
+        wanted = by_definition[t, game] / scale, by_definition[t, game] + values[t, game]
+        log_prob, advantage, returns, chosen = met.pop(t * games + game)
+        assert chosen == action
+        assert log_prob == pytest.approx(log_probs[t, game, action].item(), abs=1e-5)
+        assert (advantage, returns) == pytest.approx(wanted, abs=1e-4)
+    assert met == {}
+    assert np.abs(values).max() > 0.1
+    assert rollout.terminated.any() == (max_frames is None)
+    assert rollout.truncated.any() == (max_frames is not None)
+
+
+def test_the_first_ratio_is_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the weights that play are those that learn, and nothing leans."""
+    agent = flappy(exploration=0.0)
+    met: list[Tensor] = []
+
+    def noted(log_prob: Tensor, old: Tensor, *rest: Any) -> Tensor:
+        met.append((log_prob - old).detach())
+        return policy_loss(log_prob, old, *rest)
+
+    monkeypatch.setattr(ppo, "policy_loss", noted)
+    agent.iterate()  # what it learns from was played with the weights that it has
+    assert len(met) == 2
+    assert met[0].exp().sub(1).abs().max() < 1e-5
+    assert met[1].abs().max() > 1e-5  # a gradient step later

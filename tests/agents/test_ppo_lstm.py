@@ -49,3 +49,28 @@ def test_a_minibatch_recalls_what_the_policy_that_played_did() -> None:
             torch.testing.assert_close(log_probs, notes["log_probs"].flatten()[index], atol=1e-5, rtol=1e-5)
         assert agent.memory.abs().max() > 0
         assert notes["memory"].shape == (2, 4, 16)
+
+
+def test_what_is_remembered_goes_on_over_rollouts() -> None:
+    """Each observation is recalled once, also where a rollout ends and the next one begins; by LSTMCell."""
+    agent = make_tiny(PPOLSTM, PPOLSTMConfig(memory=16), CATCH, num_envs=4, rollout_steps=13)
+    torch.nn.init.normal_(agent.learner.network.value.linear.weight)
+    agent.learner.network.value.scale.fill_(1.0)
+    agent.learner.lend(agent.playing)
+    network = agent.playing
+    cell = torch.nn.LSTMCell(64, 16)
+    cell.load_state_dict({key.removesuffix("_l0"): value for key, value in network.lstm.state_dict().items()})
+    h, c = agent.memory
+    for _ in range(3):
+        rollout, notes = agent.play()
+        for t in range(14):
+            with torch.no_grad():
+                features = network.encoder(rollout.at(t).gathered())
+                begun = ~rollout.first[t, :, None]
+                now = cell(features, (h * begun, c * begun))
+                _, values = network.heads(torch.cat([features, now[0]], -1))
+            torch.testing.assert_close(notes["values"][t], network.value.mean(values), atol=1e-4, rtol=1e-4)
+            if t < 13:
+                h, c = now
+        torch.testing.assert_close(agent.memory, torch.stack([h, c]), atol=1e-5, rtol=1e-4)
+        assert not rollout.first[13].all(), "some episode should go on in the next rollout"

@@ -61,3 +61,14 @@ def test_returns_are_the_weighted_mean_of_n_step_ones(max_frames: int | None, mo
     assert wanted == {}
     assert rollout.terminated.any() == rollout.rewards.any() == (max_frames is None)
     assert rollout.truncated.any() == (max_frames is not None)
+
+
+def test_who_explores_no_more_does_what_is_worth_most() -> None:
+    agent = make_tiny(PQN, PQNConfig(), CATCH, num_envs=8, rollout_steps=20, epsilon=0.0, exploration_steps=0)
+    torch.nn.init.normal_(agent.learner.network.advantage.weight)
+    agent.learner.lend(agent.playing)
+    rollout, _ = agent.play()
+    with torch.no_grad():
+        q, _ = agent.playing(rollout.observations(torch.arange(20 * 8)))
+    assert torch.equal(rollout.actions.flatten(), q.argmax(-1))
+    assert len(rollout.actions.unique()) == 3

@@ -66,17 +66,20 @@ def play(replay: Replay, steps: int, rng: np.random.Generator) -> None:
     longest=st.integers(1, 9),
     steps=st.integers(0, 60),
     alpha=st.sampled_from([0.0, 0.6]),
+    lost=st.sampled_from([0.0, 0.2]),
     seed=st.integers(0, 1000),
 )
 def test_every_draw_is_what_happened(
-    games: int, frames: int, n_step: int, spare: int, longest: int, steps: int, alpha: float, seed: int
+    games: int, frames: int, n_step: int, spare: int, longest: int, steps: int, alpha: float, lost: float, seed: int
 ) -> None:
-    envs, rng = Counters(games, seed, longest), np.random.default_rng(seed)
+    envs, rng = Counters(games, seed, longest, lost=lost), np.random.default_rng(seed)
     capacity = games * (frames + n_step + spare) + int(rng.integers(games))
     replay = Replay(envs, capacity, frames, n_step, GAMMA, alpha)
     replay.start(0)
     play(replay, n_step + 1, rng)
     while True:
+        while not replay.drawable():
+            play(replay, 1, rng)
         drawn, batch = sample(replay, 24, rng)
         assert batch.observations.shape == batch.next_observations.shape == (24, frames, 2, 2)
         assert batch.returns.shape == batch.discounts.shape == batch.weights.shape == batch.actions.shape == (24,)
@@ -90,10 +93,11 @@ def test_every_draw_is_what_happened(
     assert replay.newest().tolist() == newest
 
 
+@pytest.mark.parametrize("lost", [0.0, 0.1])
 @pytest.mark.parametrize("alpha", [0.0, 0.6])
 @pytest.mark.parametrize("steps", [10, 23, 100])
-def test_everything_that_is_kept_can_be_drawn(steps: int, alpha: float) -> None:
-    envs, rng = Counters(3, longest=5), np.random.default_rng(0)
+def test_everything_that_is_kept_can_be_drawn(steps: int, alpha: float, lost: float) -> None:
+    envs, rng = Counters(3, longest=5, lost=lost), np.random.default_rng(0)
     frames, n_step, slots = 2, 3, 20
     replay = Replay(envs, 3 * slots, frames, n_step, GAMMA, alpha)
     replay.start(0)
@@ -115,7 +119,9 @@ def test_one_game_of_the_shortest_episodes_in_the_smallest_ring(alpha: float) ->
         Replay(envs, 2 + 3 + 1, 2, 3, GAMMA, alpha)
     replay = Replay(envs, 2 + 3 + 2, 2, 3, GAMMA, alpha)
     replay.start(0)
-    play(replay, 4, rng)
+    play(replay, 3, rng)
+    assert not replay.drawable()
+    play(replay, 1, rng)
     for _ in range(20):
         check(replay, envs, *sample(replay, 4, rng))
         play(replay, 1, rng)

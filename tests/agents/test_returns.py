@@ -1,37 +1,11 @@
 """Generalised advantages against their definition as a mean of n-step advantages, in float64."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from agents.returns import RunningScale, gae, growing, monte_carlo
-
-
-def by_definition(
-    rewards: NDArray[Any], values: NDArray[Any], terminated: NDArray[Any], truncated: NDArray[Any], g: float, lam: float
-) -> NDArray[np.float64]:
-    """A = (1 - lambda) (A1 + lambda A2 + lambda^2 A3 + ...), Schulman et al. 2016, equation 16.
-
-    An is the sum of n discounted rewards and the value after them, less the value before. Past the end of
-    the episode or the rollout nothing changes any more, so that the last An stands for all that follow.
-    """
-    steps, games = rewards.shape
-    advantages = np.zeros((steps, games))
-    for game in range(games):
-        for t in range(steps):
-            n_step, total = [], 0.0
-            for k in range(t, steps):
-                total += g ** (k - t) * rewards[k, game]
-                after = 0.0 if terminated[k, game] else g ** (k - t + 1) * values[k + 1, game]
-                n_step.append(total + after - values[t, game])
-                if terminated[k, game] or truncated[k, game]:
-                    break
-            weights = [(1 - lam) * lam**n for n in range(len(n_step) - 1)] + [lam ** (len(n_step) - 1)]
-            advantages[t, game] = np.dot(weights, n_step)
-    return advantages
+from tests.agents.definitions import advantages as by_definition
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.5, 0.9, 1.0])

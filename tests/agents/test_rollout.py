@@ -17,11 +17,13 @@ def collect(rollout: Rollout, rng: np.random.Generator, last: Rollout | None = N
         rollout.add(t, torch.from_numpy(rng.integers(4, size=rollout.envs.num_envs)))
 
 
+@pytest.mark.parametrize("lost", [0.0, 0.2])
 @pytest.mark.parametrize("games", [1, 3])
 @pytest.mark.parametrize("steps", [1, 2, 9])
 @pytest.mark.parametrize("frames", [1, 2, 4])
-def test_everything_is_what_the_games_noted(frames: int, steps: int, games: int) -> None:
-    envs, rng = Counters(games, seed=frames), np.random.default_rng(0)
+def test_everything_is_what_the_games_noted(frames: int, steps: int, games: int, lost: float) -> None:
+    """Where a game is lost and begins anew, too: a rollout that has ended by then is not changed any more."""
+    envs, rng = Counters(games, seed=frames, lost=lost), np.random.default_rng(0)
     rollout = Rollout(envs, steps, frames, CPU)
     rollout.start(0)
     for begin in range(0, 5 * steps + 20, steps):

@@ -112,6 +112,13 @@ class Shy(Faulty):
             raise RuntimeError("not here")
 
 
+class Stuck(Faulty):
+    """It begins, and fails at the first step."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        raise RuntimeError("no further")
+
+
 class Stubborn(Faulty):
     """It fails at every reset but that of one seed's."""
 

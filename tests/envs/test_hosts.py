@@ -18,7 +18,7 @@ from agents.replay import Replay
 from agents.rollout import Rollout
 from envs.adapter import AdaptedVectorEnv, Hosting, useful_workers
 from envs.guest import EnvFailure, Guest
-from envs.hosts import Workers
+from envs.hosts import Here, Workers
 from envs.screen import Screen
 from tests.envs.faulty import FAULTS, HERE
 
@@ -173,6 +173,32 @@ def test_who_fails_again_and_again_ends_it() -> None:
         envs.reset(seed=50)
         with pytest.raises(EnvFailure, match=r"no more.* failed 4 times in a row"):
             envs.step(np.zeros(2, np.int64))
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_who_fails_at_every_step_ends_it_too(workers: int) -> None:
+    """Although it can always be made anew, and begins well."""
+    envs = AdaptedVectorEnv("tests.envs.faulty:Stuck", 2, hosting=Hosting(workers, LONG, "restart"))
+    envs.reset(seed=0)
+    for _ in range(3):
+        *_, info = envs.step(np.zeros(2, np.int64))
+        assert info["interrupted"].all()
+    with pytest.raises(EnvFailure, match=r"no further.* failed 4 times in a row"):
+        envs.step(np.zeros(2, np.int64))
+
+
+def test_failures_with_steps_between_them_do_not_add_up() -> None:
+    """One fails in every episode, in its second step."""
+    envs = AdaptedVectorEnv("tests.envs.faulty:Faulty", 2, hosting=Hosting(0, LONG, "restart"), fault="raising", step=2)
+    assert isinstance(envs.host, Here)
+    envs.reset(seed=0)
+    interruptions = 0
+    for _ in range(20):
+        for each in envs.host.guests:
+            each.env.unwrapped._seed = each.env.unwrapped._episode
+        *_, info = envs.step(np.zeros(2, np.int64))
+        interruptions += int(info.get("interrupted", np.zeros(2)).sum())
+    assert interruptions == 20
 
 
 def test_what_can_not_be_made_elsewhere_is_refused() -> None:
