@@ -21,9 +21,9 @@ from experiment.ranges import NonNegative, Share
 class ReinforceConfig(LearnerConfig, ActorConfig):
     """Settings of REINFORCE."""
 
-    num_envs: int = 16
+    num_envs: int = 8
     """games played at once"""
-    rollout_steps: int = 128
+    rollout_steps: int = 256
     """steps of each game between two updates"""
     gamma: Share = 0.95
     """discount per decision at the start"""
@@ -40,7 +40,9 @@ class REINFORCE(A2C):
 
     A step is learned from if its return is known: the episode terminated, or so many rewards followed within
     the rollout that at most a twentieth of a constant reward's return is missing. For large discounts that would
-    leave little of a rollout; half a rollout of rewards is always enough, and less where no step has as many.
+    leave little of a rollout; a quarter of a rollout of rewards is always enough, and less where no step has as
+    many. Where fewer steps are left of a rollout than that, none is learned from: only those whose episode ends soon
+    would be known, and to learn from these alone is to learn that all end soon.
     """
 
     config: ReinforceConfig  # type: ignore[assignment]
@@ -48,10 +50,11 @@ class REINFORCE(A2C):
     def _estimate(self, rollout: Rollout, values: Tensor, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
         """A_t = R_t - V(s_t): the return less the baseline."""
         needed = math.ceil(math.log(0.05) / math.log(gamma)) if 0 < gamma < 1 else rollout.steps
-        needed = min(needed, rollout.steps // 2)
+        needed = min(needed, max(1, rollout.steps // 4))
         while True:
             returns, enough = monte_carlo(rollout.rewards, rollout.terminated, rollout.truncated, gamma, needed)
             known = enough & rollout.valid
+            known[rollout.steps - needed + 1 :] = False  # of these, only who died soon would be known
             if known.any() or needed <= 1:
                 return returns - values[:-1], returns, known
             needed //= 2  # where a limit cuts all episodes off sooner, there must be something to learn from, too

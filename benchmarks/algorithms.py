@@ -90,8 +90,8 @@ TASKS = {
             "ppo-lstm": ALIKE,
             "a2c": f"--exploration=0 {GROWING} --gae-lambda=0.98 --rollout-steps=128 --learning-rate=3e-3 "
             "--muon-rate=6e-3 --total-steps=500000",
-            "reinforce": f"--exploration=0 {GROWING} --rollout-steps=128 --learning-rate=3e-3 --muon-rate=6e-3 "
-            "--total-steps=500000",
+            "reinforce": "--exploration=0 --gamma=0.98 --final-gamma=0.99 --num-envs=4 --rollout-steps=256 "
+            "--learning-rate=3e-3 --muon-rate=6e-3 --total-steps=500000",
             "dqn": "--exploration=0 --exploration-steps=10000 --gamma=0.99 --num-envs=4 --batch-size=128 "
             "--replay-ratio=16 --learning-starts=1000 --capacity=50000 --total-steps=120000",
             "pqn": f"--exploration-steps=20000 {GROWING} --rollout-steps=32 --epochs=4 --minibatch=64 "
