@@ -31,7 +31,7 @@ def beside(play: Callable[[], Played], steps: Sequence[Callable[[], Noted]]) -> 
         (what `play` returned, what each step returned).
 
     Raises:
-        Exception: what `play` or a step raised. If `play` did, all steps have been taken nevertheless.
+        Exception: what a step raised, or else what `play` did; then all steps have been taken nevertheless.
     """
     threads = torch.get_num_threads()
     if threads == 1 or not steps:
@@ -58,4 +58,5 @@ def beside(play: Callable[[], Played], steps: Sequence[Callable[[], Noted]]) -> 
             help_until(learning)
         finally:
             torch.set_num_threads(threads)
-    return playing.result(), learning.result()
+    noted = learning.result()
+    return playing.result(), noted

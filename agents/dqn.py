@@ -319,8 +319,10 @@ class DQN:
     def _epsilon(self) -> float:
         if self.config.noisy:
             return float(self.steps < self.config.learning_starts)
-        begun = max(0, self.steps - self.config.learning_starts)
-        return max(self.config.epsilon, 1 - begun / max(1, self.config.exploration_steps))
+        begun, steps = self.steps - self.config.learning_starts, self.config.exploration_steps
+        if begun < 0:
+            return 1.0
+        return max(self.config.epsilon, 1 - begun / steps if steps else 0.0)
 
     def _fit_normalization(self) -> None:
         """Fit the encoder to the frames that random play has shown."""

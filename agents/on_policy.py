@@ -42,7 +42,7 @@ class OnPolicy(ABC):
         steps: decisions learned from so far, over all games.
         policy: what has been learned, as it is evaluated.
         playing: the network that plays.
-        played: the rollout that is learned from next.
+        played: the rollout that is learned from next, if it holds a transition.
 
     Args:
         envs: the games; see `Rollout`.

@@ -42,7 +42,8 @@ class REINFORCE(A2C):
     the rollout that at most a twentieth of a constant reward's return is missing. For large discounts that would
     leave little of a rollout; a quarter of a rollout of rewards is always enough, and less where no step has as
     many. Where fewer steps are left of a rollout than that, none is learned from: only those whose episode ends soon
-    would be known, and to learn from these alone is to learn that all end soon.
+    would be known, and to learn from these alone is to learn that all end soon. The same remains before a limit on an
+    episode's length, of which nothing is known here.
     """
 
     config: ReinforceConfig  # type: ignore[assignment]

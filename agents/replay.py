@@ -105,7 +105,7 @@ class Replay:
     ) -> None:
         n = envs.num_envs
         self.slots: int = capacity // n
-        # Two steps are left to draw from: of two in a row, one at least is a transition.
+        # Two steps are left to draw from: of two in a row, one at least is a transition, if no environment fails.
         needed = frames + n_step + 2 + ahead
         if self.slots < needed:
             raise ValueError(

@@ -126,7 +126,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
         self.resting = np.zeros(num_envs, np.bool_)
         self._scores = np.zeros(num_envs)
         self._lengths = np.zeros(num_envs, np.int64)  # steps of the episodes so far
-        self._failures = np.zeros(num_envs, np.int64)  # since the last step that went well
+        self._failures = np.zeros(num_envs, np.int64)  # since the last step that went well, or `reset`
         self._seeds: list[int | None] = [None] * num_envs
         # The seed, and episodes begun since: what new seeds are made of after a resume or a failure.
         self._begun = np.zeros(2, np.int64)
@@ -152,7 +152,7 @@ class AdaptedVectorEnv(VectorEnv[Any, Any, Any]):
             self._seeds = [int(seed) + i for i in range(self.num_envs)]
         elif seed is not None:
             self._seeds = list(seed)
-        self.over[:], self.resting[:] = True, False
+        self.over[:], self.resting[:], self._failures[:] = True, False, 0
         observations, _, _, _, info = self.step(np.zeros(self.num_envs, np.int64), out)
         return observations, info
 

@@ -221,6 +221,8 @@ def test_random_actions_become_few() -> None:
     agent = flappy(learning_starts=256, exploration_steps=512, epsilon=0.1)
     shares = [agent.iterate()["train/epsilon"] for _ in range(8)]  # 128 steps each
     assert shares == pytest.approx([1.0, 1.0, 0.75, 0.5, 0.25, 0.1, 0.1, 0.1])
+    agent = flappy(learning_starts=256, exploration_steps=0, epsilon=0.1)
+    assert [agent.iterate()["train/epsilon"] for _ in range(3)] == [1.0, 0.1, 0.1]
 
 
 @pytest.mark.parametrize("ratio", [1.0, 4.0])

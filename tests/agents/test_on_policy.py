@@ -196,14 +196,24 @@ def test_who_plays_has_half_a_pass_of_steps_to_come(name: str, passes: int, monk
 @pytest.mark.parametrize("threads", [1, 2])
 def test_after_a_failure_nothing_is_learned_twice(name: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """An environment fails while the next rollout is played: the last one has been learned from, and only once."""
-    agent = tiny(name, CATCH)
-    agent.iterate()
-    learned = agent.steps
+    agent, sound = tiny(name, CATCH), tiny(name, CATCH)
+    for each in (agent, sound):
+        each.iterate()
+    learned, step = agent.steps, agent.actor._next.add
+
+    def fail(t: int, actions: Tensor) -> dict[str, Any]:
+        if t == 3:
+            raise EnvFailure("environment 0 failed", "")
+        done: dict[str, Any] = step(t, actions)
+        return done
+
     torch.set_num_threads(threads)
+    sound.iterate()
     with monkeypatch.context() as patch:
-        patch.setattr(agent.actor, "play", fail)
+        patch.setattr(agent.actor._next, "add", fail)
         with pytest.raises(EnvFailure):
             agent.iterate()
+    assert same(agent.learner.network.state_dict(), sound.learner.network.state_dict())
     assert agent.steps == agent.actor.steps == learned + 4 * 16
     resumed = tiny(name, CATCH, seed=5)
     resumed.load_state_dict(copy(agent.state_dict()))
@@ -214,10 +224,6 @@ def test_after_a_failure_nothing_is_learned_twice(name: str, threads: int, monke
     resumed.iterate()
     assert not same(before, resumed.learner.network.state_dict())
     assert resumed.steps == learned + 2 * 4 * 16
-
-
-def fail(choose: object) -> None:
-    raise EnvFailure("environment 0 failed", "")
 
 
 @pytest.mark.parametrize("name", ["a2c", "reinforce", "pqn"])

@@ -201,6 +201,19 @@ def test_failures_with_steps_between_them_do_not_add_up() -> None:
     assert interruptions == 20
 
 
+def test_one_that_fails_in_every_evaluation_ends_none() -> None:
+    """Each begins with the same seeds, so one episode fails in each, at its first step; the others are played on."""
+    hosting = Hosting(0, LONG, "restart")
+    envs = AdaptedVectorEnv("tests.envs.faulty:Faulty", 2, hosting=hosting, fault="raising", seed=7, step=1)
+    for _ in range(6):
+        envs.reset(seed=7)
+        *_, info = envs.step(np.zeros(2, np.int64))
+        assert info["interrupted"].tolist() == [True, False]
+        envs.rest(info["interrupted"])
+        for _ in range(5):
+            envs.step(np.zeros(2, np.int64))
+
+
 def test_what_can_not_be_made_elsewhere_is_refused() -> None:
     before = len(children())
     with pytest.raises(ValueError, match=r"process of its own: .*RuntimeError: not here"):
