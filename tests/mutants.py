@@ -160,14 +160,14 @@ MUTANTS = (
         "agents/replay.py",
         "self.now - self.n_step - self._oldest",
         "self.now - self._oldest",
-        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn[10-0.0]",
+        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn[10-0.0-0.0]",
     ),
     Mutant(
         "n steps reach across the ring's head: by priority",
         "agents/replay.py",
         "(back >= self.n_step)",
         "(back >= 1)",
-        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn[100-0.6]",
+        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn[100-0.6-0.0]",
     ),
     # A sum tree whose capacity is no power of two; float drift.
     Mutant(
@@ -333,7 +333,7 @@ MUTANTS = (
         "agents/replay.py",
         "np.where(new, 0, np",
         "np.where(new, 1, np",
-        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn[100-0.0]",
+        "agents/test_replay.py::test_everything_that_is_kept_can_be_drawn[100-0.0-0.0]",
     ),
     Mutant(
         "an old stack after a reset: outside",

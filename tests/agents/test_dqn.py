@@ -411,7 +411,7 @@ def test_a_gradient_step_asks_the_right_networks(
 ) -> None:
     """Values of what follows are the target network's. Which action they are of, the learning one says, if double."""
     agent = make_tiny(
-        DQN, CONFIG, CATCH, learning_starts=10_000, double=double, distributional=distributional, quantiles=5
+        DQN, CONFIG, CATCH, learning_starts=10_000, n_step=1, double=double, distributional=distributional, quantiles=5
     )
     for _ in range(2):
         agent.iterate()
@@ -437,6 +437,7 @@ def test_a_gradient_step_asks_the_right_networks(
     assert stepped == pytest.approx([loss.item()], rel=1e-5)
     torch.testing.assert_close(learned.errors, errors, atol=1e-5, rtol=1e-5)
     assert batch.weights.std() > 0.1
+    assert (batch.discounts > 0).any()
     assert (choice != later.argmax(-1)).any() == double
 
 

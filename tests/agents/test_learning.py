@@ -84,7 +84,7 @@ def test_it_learns_to_catch(agent_of: Make, name: str) -> None:
 @pytest.mark.parametrize("variant", [{}, {"prioritized": 0.6}, {"noisy": True}, {"distributional": True}])
 def test_dqn_learns_to_catch(agent_of: Make, variant: dict[str, Any]) -> None:
     """A random player catches a quarter. So does this one with the discount's or the target's sign turned: tried."""
-    steps = 16_000 if "noisy" in variant else 12_000 if variant else 8_000
+    steps = 16_000 if "noisy" in variant else 12_000
     agent = agent_of("dqn", CATCH, total_steps=round(steps / ANNEALED), num_envs=16, **MANY["dqn"], **variant)
     learn(agent, steps)
     assert mean_score(agent, CATCH) >= 0.97
