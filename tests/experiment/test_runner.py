@@ -238,11 +238,12 @@ def test_a_signal_is_a_wish_to_stop_and_a_second_one_ends_at_once(number: signal
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system's terminals say nothing when they are closed")
 def test_a_closed_terminal_is_a_wish_to_stop_unless_it_is_to_be_ignored() -> None:
-    with Interruption() as interruption:
-        os.kill(os.getpid(), signal.SIGHUP)
-        assert interruption.asked
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
     try:
+        with Interruption() as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert interruption.asked
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
         with Interruption() as interruption:
             os.kill(os.getpid(), signal.SIGHUP)
             assert not interruption.asked
